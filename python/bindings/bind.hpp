@@ -1,0 +1,73 @@
+// What every binding shares: array types that never convert, and views of them.
+//
+// A binding is five lines: views of the inputs, allocate the output, release the GIL, call C++,
+// return. Shapes, dtypes and contiguity are settled in Python; a wrong one is refused here.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <exception>
+#include <span>
+#include <vector>
+
+#include "recouple/parallel.hpp"
+
+namespace recouple::bindings {
+
+namespace py = pybind11;
+
+using Array = py::array_t<double, py::array::c_style>;
+
+inline std::span<const double> view(const Array& a) {
+  return {a.data(), static_cast<std::size_t>(a.size())};
+}
+inline std::span<double> writable(Array& a) {
+  return {a.mutable_data(), static_cast<std::size_t>(a.size())};
+}
+
+// A fresh array aligned to 64 bytes, so that other libraries can adopt it without a copy.
+Array allocate(std::vector<py::ssize_t> shape);
+inline Array allocate_like(const Array& a) {
+  return allocate({a.shape(), a.shape() + a.ndim()});
+}
+
+// Long work's line to Python: at most every 50 ms it takes the GIL, lets Ctrl-C through and calls
+// the user's callback(done, total), if any. An exception stops the work; rethrow() raises it.
+class Watch {
+ public:
+  explicit Watch(py::object callback) : callback_(std::move(callback)) {}
+  Progress progress() {
+    return [this](std::size_t done, std::size_t total) { return poll(done, total); };
+  }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool poll(std::size_t done, std::size_t total) {
+    if (error_) return false;
+    const auto now = Clock::now();
+    if (done < total && now - last_ < std::chrono::milliseconds(50)) return true;
+    last_ = now;
+    py::gil_scoped_acquire gil;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (!callback_.is_none()) callback_(done, total);
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+    return !error_;
+  }
+
+  py::object callback_;
+  Clock::time_point last_{};
+  std::exception_ptr error_;
+};
+
+void bind_parallel(py::module_& m);
+
+}  // namespace recouple::bindings

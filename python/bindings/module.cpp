@@ -1,0 +1,25 @@
+// The extension module: one bind_<room> per room, and nothing else.
+#include <new>
+
+#include "bind.hpp"
+
+namespace recouple::bindings {
+
+Array allocate(std::vector<py::ssize_t> shape) {
+  std::size_t size = 1;
+  for (const auto n : shape) size *= static_cast<std::size_t>(n);
+  constexpr std::align_val_t alignment{64};
+  auto* data = static_cast<double*>(
+      ::operator new(sizeof(double) * (size > 0 ? size : 1), alignment));
+  py::capsule owner(data, [](void* p) { ::operator delete(p, std::align_val_t{64}); });
+  return Array(std::move(shape), data, owner);
+}
+
+}  // namespace recouple::bindings
+
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+  namespace b = recouple::bindings;
+  m.doc() = "Compiled core of recouple. Internal: the public names live in the package.";
+  m.attr("__version__") = RECOUPLE_VERSION;
+  b::bind_parallel(m);
+}
