@@ -18,6 +18,7 @@
 namespace recouple::bindings {
 
 namespace py = pybind11;
+using namespace pybind11::literals;
 
 using Array = py::array_t<double, py::array::c_style>;
 
@@ -68,6 +69,9 @@ class Watch {
   std::exception_ptr error_;
 };
 
+void bind_field(py::module_& m);
+void bind_interpolant(py::module_& m);
 void bind_parallel(py::module_& m);
+void bind_plan(py::module_& m);
 
 }  // namespace recouple::bindings

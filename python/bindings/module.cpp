@@ -22,4 +22,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "Compiled core of recouple. Internal: the public names live in the package.";
   m.attr("__version__") = RECOUPLE_VERSION;
   b::bind_parallel(m);
+  b::bind_interpolant(m);
+  b::bind_plan(m);
+  b::bind_field(m);
 }

@@ -9,5 +9,21 @@ Three nouns, and arrows between them::
 
 from importlib.metadata import version as _version
 
+from recouple.field import VelocityField, as_field, velocity_field
+from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
+from recouple.plan import GaussianPlan, GridPlan, MixturePlan, Plan
+
 __version__ = _version("recouple")
-__all__ = ["__version__"]
+
+__all__ = [
+    "LINEAR",
+    "TRIGONOMETRIC",
+    "GaussianPlan",
+    "GridPlan",
+    "Interpolant",
+    "MixturePlan",
+    "Plan",
+    "VelocityField",
+    "as_field",
+    "velocity_field",
+]

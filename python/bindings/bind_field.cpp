@@ -1,0 +1,128 @@
+#include "bind_field.hpp"
+
+#include "recouple/parallel.hpp"
+
+namespace recouple::bindings {
+
+namespace {
+
+py::array points(std::span<const double> x, std::size_t dim) {
+  std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(x.size() / dim)};
+  if (dim > 1) shape.push_back(static_cast<py::ssize_t>(dim));
+  Array out = allocate(shape);
+  std::copy(x.begin(), x.end(), out.mutable_data());
+  return out;
+}
+
+}  // namespace
+
+CallableField::CallableField(py::function function, std::size_t dim)
+    : state_(new State{std::move(function), nullptr}, [](State* s) {
+        py::gil_scoped_acquire gil;
+        delete s;
+      }),
+      dim_(dim) {}
+
+void CallableField::call(const std::function<py::object()>& time, std::span<const double> x,
+                         std::span<double> v) const noexcept {
+  py::gil_scoped_acquire gil;
+  try {
+    if (!state_->error) {
+      const py::array at = points(x, dim_);
+      const py::object result = state_->function(time(), at);
+      const Array values = result.cast<Array>();
+      if (values.size() != at.size() || values.ndim() != at.ndim()) {
+        throw py::value_error("field must return an array of shape " +
+                              py::str(at.attr("shape")).cast<std::string>() + " like x, got " +
+                              py::str(values.attr("shape")).cast<std::string>());
+      }
+      std::copy_n(values.data(), v.size(), v.begin());
+      return;
+    }
+  } catch (...) {
+    state_->error = std::current_exception();
+  }
+  std::fill(v.begin(), v.end(), std::numeric_limits<double>::quiet_NaN());
+}
+
+void CallableField::operator()(double t, std::span<const double> x,
+                               std::span<double> v) const noexcept {
+  call([&] { return py::float_(t); }, x, v);
+}
+
+void CallableField::operator()(std::span<const double> t, std::span<const double> x,
+                               std::span<double> v) const noexcept {
+  call([&] { return points(t, 1); }, x, v);
+}
+
+void CallableField::rethrow() const {
+  if (!state_->error) return;
+  const std::exception_ptr error = std::exchange(state_->error, nullptr);
+  std::rethrow_exception(error);
+}
+
+void Field::rethrow() const {
+  if (callable) callable->rethrow();
+}
+
+namespace {
+
+// Blocks are fixed by the problem's size, so that threads change no bit.
+void evaluate(const AnyField& field, std::span<const double> t, std::span<const double> x,
+              std::span<double> v, int threads) {
+  const std::size_t d = field.dim(), n = x.size() / d;
+  const bool one_time = t.size() == 1;
+  const std::size_t block = field.foreign() ? n : 1024;
+  const double work = double(n) * field.cost_ns();
+  if (n == 0) return;
+  parallel_for((n + block - 1) / block, field.foreign() ? 1 : threads_for(work, threads),
+               [&](std::size_t i) noexcept {
+                 const std::size_t first = i * block, count = std::min(block, n - first);
+                 const auto xs = x.subspan(first * d, count * d);
+                 const auto vs = v.subspan(first * d, count * d);
+                 if (one_time) {
+                   field(t[0], xs, vs);
+                 } else {
+                   field(t.subspan(first, count), xs, vs);
+                 }
+               });
+}
+
+}  // namespace
+
+void bind_field(py::module_& m) {
+  py::class_<Field>(m, "Field", "A velocity field, native or a Python callable.")
+      .def_property_readonly("dim", [](const Field& f) { return f.any.dim(); })
+      .def_property_readonly("native", [](const Field& f) { return !f.any.foreign(); })
+      .def(
+          "__call__",
+          [](const Field& f, const Array& t, const Array& x, int threads) {
+            Array v = allocate_like(x);
+            const auto ts = view(t), xs = view(x);
+            const auto vs = writable(v);
+            {
+              py::gil_scoped_release release;
+              evaluate(f.any, ts, xs, vs, threads);
+            }
+            f.rethrow();
+            return v;
+          },
+          "t"_a.noconvert(), "x"_a.noconvert(), "threads"_a = 0);
+  m.def(
+      "mixture_field",
+      [](const MixturePlan& plan, Interpolant i) { return Field{velocity_field(plan, i), {}}; },
+      "plan"_a, "interpolant"_a, "Closed-form field of a mixture plan.");
+  m.def(
+      "grid_plan_field",
+      [](const GridPlan& plan, Interpolant i) { return Field{velocity_field(plan, i), {}}; },
+      "plan"_a, "interpolant"_a, "Field of a grid plan.");
+  m.def(
+      "callable_field",
+      [](py::function function, std::size_t dim) {
+        const CallableField field(std::move(function), dim);
+        return Field{field, field};
+      },
+      "function"_a, "dim"_a, "A Python callable v(t, x) as a field.");
+}
+
+}  // namespace recouple::bindings
