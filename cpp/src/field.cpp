@@ -80,9 +80,9 @@ GridPlanField::GridPlanField(const GridPlan& plan, Interpolant interpolant)
   }
 }
 
-// Calls out(index, density, flux) for each point. With |a| >= |b| the line through x is walked along
-// the grid lines of x1, where x0 = (x - b x1) / a falls between grid points and is interpolated;
-// otherwise the roles are exchanged.
+// Calls out(index, density, flux) for each point. With |a| >= |b| the line through x is walked
+// along the grid lines of x1, where x0 = (x - b x1) / a falls between grid points and is
+// interpolated; otherwise the roles are exchanged.
 template <class Out>
 void GridPlanField::integrate_lines(double t, std::span<const double> x, Out out) const noexcept {
   const Coefficients c = coefficients(interpolant_, t);
@@ -104,7 +104,8 @@ void GridPlanField::integrate_lines(double t, std::span<const double> x, Out out
       const double f = u - double(cell), g = 1 - f;
       const double* s = &spline[j * (steep_n + 2) + cell];
       const double rho = (g * g * g * s[0] + (4 - 3 * f * f * (1 + g)) * s[1] +
-                          (4 - 3 * g * g * (1 + f)) * s[2] + f * f * f * s[3]) / 6;
+                          (4 - 3 * g * g * (1 + f)) * s[2] + f * f * f * s[3]) /
+                         6;
       if (rho <= 0) continue;  // the spline may undershoot where the density falls off a cliff
       density += rho;
       flux += rho * (steep_rate * z + flat_rate * y);

@@ -59,7 +59,9 @@ const bool fork_handler_installed = [] {
 
 }  // namespace
 
-bool in_forked_child() noexcept { return forked_child.load(std::memory_order_relaxed); }
+bool in_forked_child() noexcept {
+  return forked_child.load(std::memory_order_relaxed);
+}
 
 int default_threads() noexcept {
 #ifdef _OPENMP

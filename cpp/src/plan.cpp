@@ -50,8 +50,9 @@ MixturePlan make_mixture_plan(std::span<const double> weights, std::span<const d
     const double* m = &means[2 * k];
     const double* c = &covs[4 * k];
     require(std::isfinite(m[0]) && std::isfinite(m[1]), index("means", k) + " must be finite");
-    require(std::isfinite(c[0]) && std::isfinite(c[1]) && std::isfinite(c[2]) && std::isfinite(c[3]),
-            index("covs", k) + " must be finite");
+    require(
+        std::isfinite(c[0]) && std::isfinite(c[1]) && std::isfinite(c[2]) && std::isfinite(c[3]),
+        index("covs", k) + " must be finite");
     const double scale = std::sqrt(std::max(c[0], 0.0) * std::max(c[3], 0.0));
     require(std::abs(c[1] - c[2]) <= 1e-12 * std::max(scale, std::abs(c[1])),
             index("covs", k) + " must be symmetric");

@@ -17,10 +17,11 @@ py::array points(std::span<const double> x, std::size_t dim) {
 }  // namespace
 
 CallableField::CallableField(py::function function, std::size_t dim)
-    : state_(new State{std::move(function), nullptr}, [](State* s) {
-        py::gil_scoped_acquire gil;
-        delete s;
-      }),
+    : state_(new State{std::move(function), nullptr},
+             [](State* s) {
+               py::gil_scoped_acquire gil;
+               delete s;
+             }),
       dim_(dim) {}
 
 void CallableField::call(const std::function<py::object()>& time, std::span<const double> x,
@@ -110,11 +111,15 @@ void bind_field(py::module_& m) {
           "t"_a.noconvert(), "x"_a.noconvert(), "threads"_a = 0);
   m.def(
       "mixture_field",
-      [](const MixturePlan& plan, Interpolant i) { return Field{velocity_field(plan, i), {}}; },
+      [](const MixturePlan& plan, Interpolant i) {
+        return Field{velocity_field(plan, i), {}};
+      },
       "plan"_a, "interpolant"_a, "Closed-form field of a mixture plan.");
   m.def(
       "grid_plan_field",
-      [](const GridPlan& plan, Interpolant i) { return Field{velocity_field(plan, i), {}}; },
+      [](const GridPlan& plan, Interpolant i) {
+        return Field{velocity_field(plan, i), {}};
+      },
       "plan"_a, "interpolant"_a, "Field of a grid plan.");
   m.def(
       "callable_field",

@@ -10,8 +10,8 @@
 
 namespace recouple::bindings {
 
-// A Python callable v(t, x). Called on the caller's thread with the whole batch. The first exception
-// is kept, all later values are NaN, and rethrow() raises it once the solver has stopped.
+// A Python callable v(t, x). Called on the caller's thread with the whole batch. The first
+// exception is kept, all later values are NaN, and rethrow() raises it once the solver has stopped.
 class CallableField {
  public:
   CallableField(py::function function, std::size_t dim);

@@ -9,9 +9,9 @@ Array allocate(std::vector<py::ssize_t> shape) {
   std::size_t size = 1;
   for (const auto n : shape) size *= static_cast<std::size_t>(n);
   constexpr std::align_val_t alignment{64};
-  auto* data = static_cast<double*>(
-      ::operator new(sizeof(double) * (size > 0 ? size : 1), alignment));
-  py::capsule owner(data, [](void* p) { ::operator delete(p, std::align_val_t{64}); });
+  auto* data =
+      static_cast<double*>(::operator new(sizeof(double) * (size > 0 ? size : 1), alignment));
+  py::capsule owner(data, [](void* p) { ::operator delete (p, std::align_val_t{64}); });
   return Array(std::move(shape), data, owner);
 }
 
@@ -25,4 +25,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   b::bind_interpolant(m);
   b::bind_plan(m);
   b::bind_field(m);
+  b::bind_inverse(m);
 }

@@ -18,30 +18,34 @@
 namespace recouple {
 
 template <class F>
-concept VelocityField =
-    requires(const F& f, double t, std::span<const double> x, std::span<double> v) {
-      { f.dim() } noexcept -> std::convertible_to<std::size_t>;
-      { f(t, x, v) } noexcept;
-    };
+concept VelocityField = requires(const F& f, double t, std::span<const double> x,
+                                 std::span<double> v) {
+  { f.dim() }
+  noexcept->std::convertible_to<std::size_t>;
+  { f(t, x, v) }
+  noexcept;
+};
 
 template <class F>
 concept TakesTimes = requires(const F& f, std::span<const double> t, std::span<const double> x,
                               std::span<double> v) {
-  { f(t, x, v) } noexcept;
+  { f(t, x, v) }
+  noexcept;
 };
 
 // A field that runs foreign code: it sees the whole batch at once, on the caller's thread, and may
 // have failed, after which its values mean nothing.
 template <class F>
 concept Foreign = requires(const F& f) {
-  { f.failed() } noexcept -> std::convertible_to<bool>;
+  { f.failed() }
+  noexcept->std::convertible_to<bool>;
 };
 
 class AnyField {
  public:
   template <VelocityField F>
-    requires(!std::same_as<F, AnyField>)
-  AnyField(F field) : self_(std::make_shared<const Holder<F>>(std::move(field))) {}
+  requires(!std::same_as<F, AnyField>) AnyField(F field)
+      : self_(std::make_shared<const Holder<F>>(std::move(field))) {}
 
   std::size_t dim() const noexcept { return self_->dim(); }
 
@@ -77,7 +81,8 @@ class AnyField {
   struct Holder final : Interface {
     explicit Holder(F f) : field(std::move(f)) {}
     std::size_t dim() const noexcept override { return field.dim(); }
-    void evaluate(double t, std::span<const double> x, std::span<double> v) const noexcept override {
+    void evaluate(double t, std::span<const double> x,
+                  std::span<double> v) const noexcept override {
       field(t, x, v);
     }
     void evaluate_each(std::span<const double> t, std::span<const double> x,
@@ -97,7 +102,11 @@ class AnyField {
       return false;
     }
     double cost_ns() const noexcept override {
-      if constexpr (requires { { field.cost_ns() } noexcept; }) return field.cost_ns();
+      if constexpr (requires {
+                      { field.cost_ns() }
+                      noexcept;
+                    })
+        return field.cost_ns();
       return 20;
     }
     F field;
@@ -145,8 +154,10 @@ class GridPlanField {
   double x0_, x1_, h0_, h1_;  // first points and spacings
   double mean0_, mean1_;
   Interpolant interpolant_;
-  std::vector<double> along0_;  // spline coefficients along x0 on each grid line of x1, (n1, n0 + 2)
-  std::vector<double> along1_;  // spline coefficients along x1 on each grid line of x0, (n0, n1 + 2)
+  std::vector<double>
+      along0_;  // spline coefficients along x0 on each grid line of x1, (n1, n0 + 2)
+  std::vector<double>
+      along1_;  // spline coefficients along x1 on each grid line of x0, (n0, n1 + 2)
 };
 
 AnyField velocity_field(const MixturePlan& plan, Interpolant interpolant = Interpolant::linear);

@@ -28,8 +28,9 @@ inline constexpr double serial_cutoff_ns = 50e3;
 // `threads`, or the default for 0, but 1 when the estimated work is below the cut-off.
 int threads_for(double estimated_ns, int threads) noexcept;
 
-// How long work reports: called now and then on the caller's thread, never inside a parallel region,
-// with the work done so far and in all. Returning false asks the work to stop at the next safe point.
+// How long work reports: called now and then on the caller's thread, never inside a parallel
+// region, with the work done so far and in all. Returning false asks the work to stop at the next
+// safe point.
 using Progress = std::function<bool(std::size_t done, std::size_t total)>;
 
 namespace detail {
@@ -40,7 +41,7 @@ void run_tasks(std::size_t n, int threads, Task task, void* context) noexcept;
 // body(i) for i in [0, n), on up to `threads` threads (0: the default). A body that may throw does
 // not compile: nothing can leave a parallel region.
 template <class Body>
-  requires std::is_nothrow_invocable_v<Body&, std::size_t>
+requires std::is_nothrow_invocable_v<Body&, std::size_t>
 void parallel_for(std::size_t n, int threads, Body&& body) {
   using Stored = std::remove_reference_t<Body>;
   detail::run_tasks(

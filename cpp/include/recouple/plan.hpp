@@ -7,8 +7,8 @@
 
 namespace recouple {
 
-// Mixture of Gaussians on R^2, the joint law of (X0, X1) for D = 1; a Gaussian plan is one component.
-// All arrays have one entry per component; weights are positive and sum to 1.
+// Mixture of Gaussians on R^2, the joint law of (X0, X1) for D = 1; a Gaussian plan is one
+// component. All arrays have one entry per component; weights are positive and sum to 1.
 struct MixturePlan {
   std::vector<double> weights;
   std::vector<double> mean0, mean1;
@@ -35,8 +35,8 @@ struct GridPlan {
   double spacing1() const noexcept { return (x1.back() - x1.front()) / double(x1.size() - 1); }
 };
 
-// Masses are normalised. Throws std::invalid_argument on fewer than 4 points a side, points that are
-// not equally spaced and increasing, and masses that are negative, non-finite or all zero.
+// Masses are normalised. Throws std::invalid_argument on fewer than 4 points a side, points that
+// are not equally spaced and increasing, and masses that are negative, non-finite or all zero.
 GridPlan make_grid_plan(std::span<const double> x0, std::span<const double> x1,
                         std::span<const double> mass);
 

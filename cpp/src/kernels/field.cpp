@@ -43,7 +43,8 @@ void mixture_block(const MixtureView& m, const Time& at, const double* x, double
     for (std::size_t i = 0; i < n; ++i) {
       const double a = at.a(i), b = at.b(i), da = at.da(i), db = at.db(i);
       const double s = a * a * m.cov00[k] + 2 * a * b * m.cov01[k] + b * b * m.cov11[k];
-      const double slope = a * da * m.cov00[k] + (a * db + da * b) * m.cov01[k] + b * db * m.cov11[k];
+      const double slope =
+          a * da * m.cov00[k] + (a * db + da * b) * m.cov01[k] + b * db * m.cov11[k];
       const double d = x[i] - (a * m.mean0[k] + b * m.mean1[k]);
       const double inverse = 1 / s;
       const double e =
@@ -62,9 +63,8 @@ void mixture_velocity(const MixtureView& m, const Coefficients& c, const double*
   }
 }
 
-void mixture_velocity_each(const MixtureView& m, const double* a, const double* b,
-                           const double* da, const double* db, const double* x, double* v,
-                           std::size_t n) noexcept {
+void mixture_velocity_each(const MixtureView& m, const double* a, const double* b, const double* da,
+                           const double* db, const double* x, double* v, std::size_t n) noexcept {
   for (std::size_t i = 0; i < n; i += lanes) {
     mixture_block(m, EachTime{a + i, b + i, da + i, db + i}, x + i, v + i,
                   n - i < lanes ? n - i : lanes);
@@ -75,7 +75,8 @@ void mixture_velocity_each(const MixtureView& m, const double* a, const double* 
 
 template <>
 const FieldKernels& FieldKernels::at<level_of_this_file>() noexcept {
-  static constexpr FieldKernels table{&recouple::mixture_velocity, &recouple::mixture_velocity_each};
+  static constexpr FieldKernels table{&recouple::mixture_velocity,
+                                      &recouple::mixture_velocity_each};
   return table;
 }
 

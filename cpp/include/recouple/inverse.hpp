@@ -1,0 +1,113 @@
+// Recovering a plan on the line: the entropic dual with spline moments.
+//
+// The law p_t of X_t = a X0 + b X1 is the projection of the plan pi on (a, b). Its moments in
+// B-splines are linear in pi, and the plan sought is
+//   argmin KL(pi || ref) + sum_i (E_pi[B_i] - g_i)^2 / (2 lambda_i)
+// on a tensor grid, which is pi = ref * exp(sum_i theta_i B_i) with theta the maximiser of a smooth
+// concave function, found by damped Newton.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "recouple/parallel.hpp"
+
+namespace recouple {
+
+// B-splines of one time as test functions of a X0 + b X1: equally spaced knots, `intervals` of them
+// from `first`, and intervals + degree splines.
+struct SplineFeatures {
+  double a, b;
+  double first, spacing;
+  std::size_t intervals;
+
+  std::size_t count(int degree) const noexcept { return intervals + std::size_t(degree); }
+  double last() const noexcept { return first + spacing * double(intervals); }
+};
+
+// Abscissae at which a cdf must be known for spline_moments_of_cdf: `nodes` Gauss-Legendre points
+// in each knot interval (at most 8).
+std::vector<double> moment_abscissae(const SplineFeatures& features, int nodes);
+
+// Moments int B_m dF of the law with the given cdf at moment_abscissae(features, nodes), by parts.
+// Exact up to the quadrature of F against splines of degree - 1.
+std::vector<double> spline_moments_of_cdf(const SplineFeatures& features, int degree, int nodes,
+                                          std::span<const double> cdf);
+
+// Weighted sample means of the splines and the variances of those means. Weights sum to 1.
+struct SampleMoments {
+  std::vector<double> mean, variance;
+};
+SampleMoments spline_moments_of_samples(const SplineFeatures& features, int degree,
+                                        std::span<const double> samples,
+                                        std::span<const double> weights);
+
+enum class DualStatus { converged, stalled, iteration_limit, interrupted };
+std::string_view name(DualStatus status) noexcept;
+
+struct DualOptions {
+  int max_iterations = 60;
+  double decrement = 1e-10;  // stop when half the squared Newton decrement is below this
+  int threads = 0;
+};
+
+struct DualStage {
+  DualStatus status;
+  int iterations;
+  double residual;    // root mean square of E_pi[B_i] - g_i
+  double divergence;  // KL(pi || ref)
+};
+
+// The dual problem on one grid; remembers theta, so that a sequence of solves is warm started.
+class EntropicDual {
+ public:
+  // reference: masses, row-major (x0.size(), x1.size()), not negative. features: one entry per
+  // time. Throws std::invalid_argument on mismatched sizes, an empty problem or a degree outside
+  // [1, 7].
+  EntropicDual(std::span<const double> x0, std::span<const double> x1,
+               std::span<const double> reference, std::vector<SplineFeatures> features, int degree);
+
+  std::size_t points() const noexcept { return reference_.size(); }
+  std::size_t size() const noexcept { return offset_.back(); }  // number of features in all
+
+  // Maximises theta.g - sum pi - sum lambda theta^2 / 2 from the present theta. A stage that ends
+  // badly leaves the best theta it saw, never a diverged one.
+  DualStage solve(std::span<const double> moments, std::span<const double> penalty,
+                  const DualOptions& options, const Progress& progress = {});
+
+  std::span<const double> mass() const noexcept { return mass_; }
+  std::span<const double> theta() const noexcept { return theta_; }
+  void set_theta(std::span<const double> theta);
+
+  // E_pi[B_i] for all features.
+  std::vector<double> moments() const;
+
+  // For each functional f (rows of `functionals`, values at the grid points) at the present theta
+  // and penalty: E_pi f, its standard deviation under data noise of the given variance per feature,
+  // the part of Var_pi f that the features see at this penalty, and Var_pi f.
+  struct Uncertainty {
+    double mean, standard_error, resolved, variance;
+  };
+  std::vector<Uncertainty> uncertainty(std::span<const double> functionals,
+                                       std::span<const double> penalty,
+                                       std::span<const double> noise_variance,
+                                       int threads = 0) const;
+
+ private:
+  void update_mass(std::span<const double> theta, std::span<double> mass, int threads) const;
+  void moments_of(std::span<const double> mass, std::span<double> moments, int threads) const;
+  std::vector<double> hessian(std::span<const double> mass, std::span<const double> penalty,
+                              int threads) const;
+
+  int degree_;
+  std::vector<SplineFeatures> features_;
+  std::vector<std::size_t> offset_;  // of each time's features, and the total
+  std::vector<double> reference_, mass_, theta_;
+  std::vector<std::vector<std::int32_t>> start_;
+  std::vector<std::vector<double>> value_;
+};
+
+}  // namespace recouple

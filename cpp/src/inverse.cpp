@@ -1,0 +1,404 @@
+#include "recouple/inverse.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/inverse.hpp"
+#include "recouple/cholesky.hpp"
+
+namespace recouple {
+namespace {
+
+// The degree + 1 B-splines that are not zero on a knot interval, at the fraction f of it, by the
+// recursion of de Boor (1972) for unit spacing.
+void cardinal_splines(int degree, double f, double* value) noexcept {
+  value[0] = 1;
+  for (int d = 1; d <= degree; ++d) {
+    double saved = 0;
+    for (int r = 0; r < d; ++r) {
+      const double share = value[r] / d;
+      value[r] = saved + (r + 1 - f) * share;
+      saved = (f + d - 1 - r) * share;
+    }
+    value[d] = saved;
+  }
+}
+
+struct Place {
+  std::size_t interval;
+  double fraction;
+};
+
+// Where x lies among the knots; x is clamped to their range.
+Place locate(const SplineFeatures& s, double x) noexcept {
+  const double u = std::clamp((x - s.first) / s.spacing, 0.0, double(s.intervals));
+  const std::size_t interval = std::min(static_cast<std::size_t>(u), s.intervals - 1);
+  return {interval, u - double(interval)};
+}
+
+struct Rule {
+  std::array<double, 8> node{}, weight{};
+};
+
+// Gauss-Legendre rule on [0, 1], by Newton's method on the Legendre polynomial.
+Rule gauss_legendre(int n) {
+  Rule rule;
+  for (int i = 0; i < n; ++i) {
+    double z = std::cos(std::acos(-1.0) * (i + 0.75) / (n + 0.5)), slope = 1;
+    for (int iteration = 0; iteration < 50; ++iteration) {
+      double p = 1, previous = 0;
+      for (int k = 1; k <= n; ++k) {
+        const double next = ((2 * k - 1) * z * p - (k - 1) * previous) / k;
+        previous = p;
+        p = next;
+      }
+      slope = n * (z * p - previous) / (z * z - 1);
+      const double step = p / slope;
+      z -= step;
+      if (std::abs(step) < 1e-15) break;
+    }
+    const auto at = static_cast<std::size_t>(i);
+    rule.node[at] = 0.5 * (1 - z);
+    rule.weight[at] = 1 / ((1 - z * z) * slope * slope);
+  }
+  return rule;
+}
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+void require_nodes(int nodes) {
+  require(nodes >= 1 && nodes <= 8, "nodes must be between 1 and 8, got " + std::to_string(nodes));
+}
+
+double dot(std::span<const double> a, std::span<const double> b) noexcept {
+  double s = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];
+  return s;
+}
+
+}  // namespace
+
+std::string_view name(DualStatus status) noexcept {
+  switch (status) {
+    case DualStatus::converged:
+      return "converged";
+    case DualStatus::stalled:
+      return "stalled";
+    case DualStatus::iteration_limit:
+      return "iteration limit";
+    default:
+      return "interrupted";
+  }
+}
+
+std::vector<double> moment_abscissae(const SplineFeatures& s, int nodes) {
+  require_nodes(nodes);
+  const Rule rule = gauss_legendre(nodes);
+  std::vector<double> x;
+  for (std::size_t i = 0; i < s.intervals; ++i) {
+    for (int q = 0; q < nodes; ++q) {
+      x.push_back(s.first + s.spacing * (double(i) + rule.node[static_cast<std::size_t>(q)]));
+    }
+  }
+  return x;
+}
+
+std::vector<double> spline_moments_of_cdf(const SplineFeatures& s, int degree, int nodes,
+                                          std::span<const double> cdf) {
+  require_nodes(nodes);
+  require(cdf.size() == s.intervals * std::size_t(nodes), "cdf must have one value per abscissa");
+  const Rule rule = gauss_legendre(nodes);
+  std::vector<double> g(s.count(degree), 0.0);
+  std::array<double, feature_width> b{};
+  const auto used = static_cast<std::size_t>(degree) + 1;
+  // Boundary term: mass outside the range counts at its nearer end, as it does in the features.
+  cardinal_splines(degree, 1, b.data());
+  for (std::size_t r = 0; r < used; ++r) g[s.intervals - 1 + r] += b[r];
+  // B_m' = (lower[m - 1] - lower[m]) / spacing with the splines of one degree less.
+  for (std::size_t i = 0; i < s.intervals; ++i) {
+    for (int q = 0; q < nodes; ++q) {
+      const auto at = static_cast<std::size_t>(q);
+      cardinal_splines(degree - 1, rule.node[at], b.data());
+      const double f = rule.weight[at] * cdf[i * std::size_t(nodes) + at];
+      for (std::size_t r = 0; r + 1 < used; ++r) {
+        g[i + r] += f * b[r];
+        g[i + r + 1] -= f * b[r];
+      }
+    }
+  }
+  return g;
+}
+
+SampleMoments spline_moments_of_samples(const SplineFeatures& s, int degree,
+                                        std::span<const double> samples,
+                                        std::span<const double> weights) {
+  const std::size_t count = s.count(degree);
+  SampleMoments out{std::vector<double>(count, 0.0), std::vector<double>(count, 0.0)};
+  std::array<double, feature_width> b{};
+  const auto used = static_cast<std::size_t>(degree) + 1;
+  double sum_of_squares = 0;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const Place place = locate(s, samples[i]);
+    cardinal_splines(degree, place.fraction, b.data());
+    for (std::size_t r = 0; r < used; ++r) {
+      out.mean[place.interval + r] += weights[i] * b[r];
+      out.variance[place.interval + r] += weights[i] * b[r] * b[r];
+    }
+    sum_of_squares += weights[i] * weights[i];
+  }
+  for (std::size_t m = 0; m < count; ++m) {
+    out.variance[m] = std::max(0.0, out.variance[m] - out.mean[m] * out.mean[m]) * sum_of_squares;
+  }
+  return out;
+}
+
+EntropicDual::EntropicDual(std::span<const double> x0, std::span<const double> x1,
+                           std::span<const double> reference, std::vector<SplineFeatures> features,
+                           int degree)
+    : degree_(degree),
+      features_(std::move(features)),
+      offset_{0},
+      reference_(reference.begin(), reference.end()),
+      mass_(reference.begin(), reference.end()) {
+  require(degree >= 1 && degree < int(feature_width),
+          "degree must be between 1 and 7, got " + std::to_string(degree));
+  require(!x0.empty() && !x1.empty() && !features_.empty(), "the problem must not be empty");
+  require(reference.size() == x0.size() * x1.size(),
+          "reference must have shape (len(x0), len(x1))");
+  double total = 0;
+  for (const double m : reference_) {
+    require(std::isfinite(m) && m >= 0, "reference must be finite and not negative");
+    total += m;
+  }
+  require(total > 0, "reference must have mass");
+  for (const SplineFeatures& s : features_) {
+    require(s.intervals > 0 && s.spacing > 0, "features must have knot intervals");
+    offset_.push_back(offset_.back() + s.count(degree));
+    std::vector<std::int32_t> start(points());
+    std::vector<double> value(points() * feature_width, 0.0);
+    for (std::size_t i = 0; i < x0.size(); ++i) {
+      for (std::size_t j = 0; j < x1.size(); ++j) {
+        const std::size_t p = i * x1.size() + j;
+        const Place place = locate(s, s.a * x0[i] + s.b * x1[j]);
+        start[p] = static_cast<std::int32_t>(place.interval);
+        cardinal_splines(degree, place.fraction, &value[p * feature_width]);
+      }
+    }
+    start_.push_back(std::move(start));
+    value_.push_back(std::move(value));
+  }
+  theta_.assign(size(), 0.0);
+}
+
+void EntropicDual::set_theta(std::span<const double> theta) {
+  require(theta.size() == size(), "theta must have one entry per feature");
+  theta_.assign(theta.begin(), theta.end());
+  update_mass(theta_, mass_, 0);
+}
+
+// Tasks are stripes of grid points; each does all times, so that its exponents stay in L1.
+void EntropicDual::update_mass(std::span<const double> theta, std::span<double> mass,
+                               int threads) const {
+  constexpr std::size_t stripe = 1024;
+  std::vector<double> padded;
+  padded.reserve(size() + features_.size() * feature_width);
+  std::vector<std::size_t> first;
+  for (std::size_t k = 0; k < features_.size(); ++k) {
+    first.push_back(padded.size());
+    padded.insert(padded.end(), theta.begin() + std::ptrdiff_t(offset_[k]),
+                  theta.begin() + std::ptrdiff_t(offset_[k + 1]));
+    padded.insert(padded.end(), feature_width, 0.0);
+  }
+  const double work = 1.5 * double(points()) * double(features_.size());
+  parallel_for(
+      (points() + stripe - 1) / stripe, threads_for(work, threads), [&](std::size_t task) noexcept {
+        const std::size_t p = task * stripe, n = std::min(stripe, points() - p);
+        std::array<double, stripe> exponent{};
+        for (std::size_t k = 0; k < features_.size(); ++k) {
+          const FeatureView view{&start_[k][p], &value_[k][p * feature_width]};
+          kernels<InverseKernels>().add_exponent(view, &padded[first[k]], exponent.data(), n);
+        }
+        kernels<InverseKernels>().tilt(&reference_[p], exponent.data(), &mass[p], n);
+      });
+}
+
+void EntropicDual::moments_of(std::span<const double> mass, std::span<double> moments,
+                              int threads) const {
+  const double work = 1.5 * double(points()) * double(features_.size());
+  std::vector<double> padded(size() + features_.size() * feature_width, 0.0);
+  parallel_for(features_.size(), threads_for(work, threads), [&](std::size_t k) noexcept {
+    const FeatureView view{start_[k].data(), value_[k].data()};
+    double* out = &padded[offset_[k] + k * feature_width];
+    kernels<InverseKernels>().add_moments(view, mass.data(), out, points());
+    std::copy_n(out, offset_[k + 1] - offset_[k], &moments[offset_[k]]);
+  });
+}
+
+std::vector<double> EntropicDual::moments() const {
+  std::vector<double> out(size());
+  moments_of(mass_, out, 0);
+  return out;
+}
+
+// A diag(mass) A' + diag(penalty), lower triangle; a task is a pair of times.
+std::vector<double> EntropicDual::hessian(std::span<const double> mass,
+                                          std::span<const double> penalty, int threads) const {
+  // What carries less than a hundredth of the smallest penalty in all cannot matter next to it.
+  const double least = *std::min_element(penalty.begin(), penalty.end());
+  const double cutoff = 0.01 * least / double(points());
+  std::vector<std::uint32_t> listed;
+  for (std::size_t p = 0; p < points(); ++p) {
+    if (mass[p] > cutoff) listed.push_back(static_cast<std::uint32_t>(p));
+  }
+  const std::size_t n = size(), times = features_.size();
+  const auto used = static_cast<std::size_t>(degree_) + 1;
+  std::vector<double> h(n * n, 0.0);
+  std::vector<std::pair<std::size_t, std::size_t>> pairs;
+  for (std::size_t k = 0; k < times; ++k) {
+    for (std::size_t l = 0; l <= k; ++l) pairs.emplace_back(k, l);
+  }
+  const double work = 3 * double(listed.size()) * double(pairs.size());
+  std::vector<std::vector<double>> scratch(pairs.size());
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const auto [k, l] = pairs[i];
+    scratch[i].resize((features_[k].count(degree_) + feature_width) *
+                      (features_[l].count(degree_) + feature_width));
+  }
+  parallel_for(pairs.size(), threads_for(work, threads), [&](std::size_t task) noexcept {
+    const auto [k, l] = pairs[task];
+    std::vector<double>& block = scratch[task];
+    const std::size_t rows = features_[k].count(degree_), columns = features_[l].count(degree_);
+    const std::size_t stride = columns + feature_width;
+    kernels<InverseKernels>().add_products(
+        {start_[k].data(), value_[k].data()}, {start_[l].data(), value_[l].data()}, mass.data(),
+        listed.data(), listed.size(), used, block.data(), stride);
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::copy_n(&block[r * stride], columns, &h[(offset_[k] + r) * n + offset_[l]]);
+    }
+  });
+  for (std::size_t i = 0; i < n; ++i) h[i * n + i] += penalty[i];
+  return h;
+}
+
+DualStage EntropicDual::solve(std::span<const double> moments, std::span<const double> penalty,
+                              const DualOptions& options, const Progress& progress) {
+  const std::size_t n = size();
+  require(moments.size() == n && penalty.size() == n,
+          "moments and penalty must have one entry per feature");
+  for (std::size_t i = 0; i < n; ++i) {
+    require(std::isfinite(moments[i]), "moments must be finite");
+    require(std::isfinite(penalty[i]) && penalty[i] > 0, "penalty must be finite and positive");
+  }
+  const int threads = options.threads;
+  std::vector<double> now(n), gradient(n), step(n), trial(n), trial_mass(points());
+  update_mass(theta_, mass_, threads);
+
+  const auto objective = [&](std::span<const double> theta, std::span<const double> mass) {
+    double value = 0, total = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      value += theta[i] * (moments[i] - 0.5 * penalty[i] * theta[i]);
+    }
+    for (const double m : mass) total += m;
+    return value - total;
+  };
+  double value = objective(theta_, mass_);
+
+  DualStage stage{DualStatus::iteration_limit, 0, 0, 0};
+  while (stage.iterations < options.max_iterations) {
+    if (progress && !progress(std::size_t(stage.iterations), std::size_t(options.max_iterations))) {
+      stage.status = DualStatus::interrupted;
+      break;
+    }
+    moments_of(mass_, now, threads);
+    for (std::size_t i = 0; i < n; ++i) gradient[i] = moments[i] - now[i] - penalty[i] * theta_[i];
+    std::vector<double> h = hessian(mass_, penalty, threads);
+    if (!cholesky(h, n, threads)) {
+      stage.status = DualStatus::stalled;
+      break;
+    }
+    step = gradient;
+    cholesky_solve(h, n, step);
+    const double decrement = dot(gradient, step);
+    ++stage.iterations;
+    if (!(decrement >= 0) || !std::isfinite(decrement)) {
+      stage.status = DualStatus::stalled;
+      break;
+    }
+    // Backtracking; the slack is the rounding error of the objective.
+    double length = 1;
+    bool accepted = false;
+    const double slack = 1e-13 * (1 + std::abs(value));
+    for (int halving = 0; halving < 40 && !accepted; ++halving, length *= 0.5) {
+      for (std::size_t i = 0; i < n; ++i) trial[i] = theta_[i] + length * step[i];
+      update_mass(trial, trial_mass, threads);
+      const double trial_value = objective(trial, trial_mass);
+      if (trial_value >= value + 1e-4 * length * decrement - slack) {
+        accepted = true;
+        theta_.swap(trial);
+        mass_.swap(trial_mass);
+        value = trial_value;
+      }
+    }
+    if (!accepted) {
+      stage.status = DualStatus::stalled;
+      break;
+    }
+    if (0.5 * decrement <= options.decrement) {
+      stage.status = DualStatus::converged;
+      break;
+    }
+  }
+  moments_of(mass_, now, threads);
+  double sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += (now[i] - moments[i]) * (now[i] - moments[i]);
+  stage.residual = std::sqrt(sum / double(n));
+  for (std::size_t p = 0; p < points(); ++p) {
+    if (mass_[p] > 0) stage.divergence += mass_[p] * std::log(mass_[p] / reference_[p]);
+    stage.divergence += reference_[p] - mass_[p];
+  }
+  return stage;
+}
+
+std::vector<EntropicDual::Uncertainty> EntropicDual::uncertainty(
+    std::span<const double> functionals, std::span<const double> penalty,
+    std::span<const double> noise_variance, int threads) const {
+  const std::size_t n = size();
+  require(penalty.size() == n && noise_variance.size() == n,
+          "penalty and noise_variance must have one entry per feature");
+  require(functionals.size() % points() == 0, "functionals must have one column per grid point");
+  std::vector<double> h = hessian(mass_, penalty, threads);
+  require(cholesky(h, n, threads), "the Hessian must be positive definite");
+  std::vector<Uncertainty> out;
+  std::vector<double> weighted(points()), seen(n);
+  for (std::size_t first = 0; first < functionals.size(); first += points()) {
+    const auto f = functionals.subspan(first, points());
+    double mean = 0, square = 0;
+    for (std::size_t p = 0; p < points(); ++p) {
+      weighted[p] = mass_[p] * f[p];
+      mean += weighted[p];
+      square += weighted[p] * f[p];
+    }
+    // d E_pi f / d g = H^-1 A (pi f): the sensitivity to the data, and the regression of f on the
+    // features at this penalty.
+    moments_of(weighted, seen, threads);
+    std::vector<double> sensitivity = seen;
+    cholesky_solve(h, n, sensitivity);
+    double noise = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      noise += sensitivity[i] * sensitivity[i] * noise_variance[i];
+    }
+    const double variance = square - mean * mean;
+    const double explained = dot(seen, sensitivity) - mean * mean;
+    const double resolved = variance > 0 ? std::clamp(explained / variance, 0.0, 1.0) : 1.0;
+    out.push_back({mean, std::sqrt(noise), resolved, variance});
+  }
+  return out;
+}
+
+}  // namespace recouple

@@ -1,0 +1,99 @@
+#include "bind.hpp"
+#include "recouple/inverse.hpp"
+
+namespace recouple::bindings {
+namespace {
+
+Array to_array(std::span<const double> values) {
+  Array out = allocate({static_cast<py::ssize_t>(values.size())});
+  std::copy(values.begin(), values.end(), out.mutable_data());
+  return out;
+}
+
+}  // namespace
+
+void bind_inverse(py::module_& m) {
+  py::class_<SplineFeatures>(m, "SplineFeatures", "B-splines of a X0 + b X1 at one time.")
+      .def(py::init<double, double, double, double, std::size_t>(), "a"_a, "b"_a, "first"_a,
+           "spacing"_a, "intervals"_a)
+      .def_readonly("a", &SplineFeatures::a)
+      .def_readonly("b", &SplineFeatures::b)
+      .def_readonly("first", &SplineFeatures::first)
+      .def_readonly("spacing", &SplineFeatures::spacing)
+      .def_readonly("intervals", &SplineFeatures::intervals);
+  m.def(
+      "moment_abscissae",
+      [](const SplineFeatures& s, int nodes) { return to_array(moment_abscissae(s, nodes)); },
+      "features"_a, "nodes"_a, "Where a cdf must be known for its spline moments.");
+  m.def(
+      "spline_moments_of_cdf",
+      [](const SplineFeatures& s, int degree, int nodes, const Array& cdf) {
+        return to_array(spline_moments_of_cdf(s, degree, nodes, view(cdf)));
+      },
+      "features"_a, "degree"_a, "nodes"_a, "cdf"_a.noconvert(), "Spline moments of a cdf.");
+  m.def(
+      "spline_moments_of_samples",
+      [](const SplineFeatures& s, int degree, const Array& samples, const Array& weights) {
+        const auto moments = spline_moments_of_samples(s, degree, view(samples), view(weights));
+        return std::pair(to_array(moments.mean), to_array(moments.variance));
+      },
+      "features"_a, "degree"_a, "samples"_a.noconvert(), "weights"_a.noconvert(),
+      "Sample means of the splines, and the variances of those means.");
+
+  py::class_<DualStage>(m, "DualStage", "How one solve of the dual ended.")
+      .def_property_readonly("status",
+                             [](const DualStage& s) { return std::string(name(s.status)); })
+      .def_readonly("iterations", &DualStage::iterations)
+      .def_readonly("residual", &DualStage::residual)
+      .def_readonly("divergence", &DualStage::divergence);
+  py::class_<EntropicDual>(m, "EntropicDual", "The entropic dual on one grid, warm started.")
+      .def(py::init([](const Array& x0, const Array& x1, const Array& reference,
+                       std::vector<SplineFeatures> features, int degree) {
+             return EntropicDual(view(x0), view(x1), view(reference), std::move(features), degree);
+           }),
+           "x0"_a.noconvert(), "x1"_a.noconvert(), "reference"_a.noconvert(), "features"_a,
+           "degree"_a)
+      .def_property_readonly("size", &EntropicDual::size)
+      .def(
+          "solve",
+          [](EntropicDual& dual, const Array& moments, const Array& penalty, double decrement,
+             int max_iterations, int threads, py::object callback) {
+            Watch watch(std::move(callback));
+            const auto g = view(moments), l = view(penalty);
+            DualStage stage{};
+            {
+              py::gil_scoped_release release;
+              stage = dual.solve(g, l, {max_iterations, decrement, threads}, watch.progress());
+            }
+            watch.rethrow();
+            return stage;
+          },
+          "moments"_a.noconvert(), "penalty"_a.noconvert(), "decrement"_a, "max_iterations"_a,
+          "threads"_a, "callback"_a)
+      .def_property(
+          "theta", [](const EntropicDual& d) { return to_array(d.theta()); },
+          [](EntropicDual& d, const Array& theta) { d.set_theta(view(theta)); })
+      .def("mass", [](const EntropicDual& d) { return to_array(d.mass()); })
+      .def("moments", [](const EntropicDual& d) { return to_array(d.moments()); })
+      .def(
+          "uncertainty",
+          [](const EntropicDual& dual, const Array& functionals, const Array& penalty,
+             const Array& noise_variance, int threads) {
+            const auto f = view(functionals), l = view(penalty), s = view(noise_variance);
+            std::vector<EntropicDual::Uncertainty> rows;
+            {
+              py::gil_scoped_release release;
+              rows = dual.uncertainty(f, l, s, threads);
+            }
+            Array out = allocate({static_cast<py::ssize_t>(rows.size()), 4});
+            double* at = out.mutable_data();
+            for (const auto& r : rows) {
+              *at++ = r.mean, *at++ = r.standard_error, *at++ = r.resolved, *at++ = r.variance;
+            }
+            return out;
+          },
+          "functionals"_a.noconvert(), "penalty"_a.noconvert(), "noise_variance"_a.noconvert(),
+          "threads"_a, "Rows (mean, standard error, resolved fraction, variance).");
+}
+
+}  // namespace recouple::bindings
