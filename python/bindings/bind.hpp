@@ -72,6 +72,8 @@ class Watch {
 void bind_field(py::module_& m);
 void bind_interpolant(py::module_& m);
 void bind_inverse(py::module_& m);
+void bind_marginal(py::module_& m);
+void bind_numeric(py::module_& m);
 void bind_parallel(py::module_& m);
 void bind_plan(py::module_& m);
 

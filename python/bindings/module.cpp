@@ -21,6 +21,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   namespace b = recouple::bindings;
   m.doc() = "Compiled core of recouple. Internal: the public names live in the package.";
   m.attr("__version__") = RECOUPLE_VERSION;
+  b::bind_marginal(m);
+  b::bind_numeric(m);
   b::bind_parallel(m);
   b::bind_interpolant(m);
   b::bind_plan(m);

@@ -11,6 +11,7 @@ from importlib.metadata import version as _version
 
 from recouple.field import VelocityField, as_field, velocity_field
 from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
+from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
 from recouple.plan import GaussianPlan, GridPlan, MixturePlan, Plan
 
 __version__ = _version("recouple")
@@ -18,12 +19,17 @@ __version__ = _version("recouple")
 __all__ = [
     "LINEAR",
     "TRIGONOMETRIC",
+    "Empirical",
     "GaussianPlan",
     "GridPlan",
     "Interpolant",
+    "Marginal",
     "MixturePlan",
+    "Normal",
+    "NormalMixture",
     "Plan",
     "VelocityField",
     "as_field",
+    "as_marginal",
     "velocity_field",
 ]

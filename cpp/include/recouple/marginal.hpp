@@ -1,0 +1,210 @@
+// Laws on the line, evaluated on batches of points.
+//
+// Every law answers the same eight questions, in[i] -> out[i] for spans of one length:
+//   pdf, logpdf        density
+//   cdf, logcdf        P(X <= x)
+//   sf, logsf          P(X > x), with its own relative accuracy
+//   ppf, isf           the least x with cdf(x) >= u, and the one with sf(x) = u
+// Points are any doubles but NaN; probabilities lie in [0, 1]: callers have looked. AnyMarginal
+// erases the type at the price of one virtual call per batch.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace recouple {
+
+enum class Curve { pdf, logpdf, cdf, logcdf, sf, logsf, ppf, isf };
+
+struct Support {
+  double lower, upper;
+};
+
+template <class L>
+concept Marginal = requires(const L& law, Curve curve, std::span<const double> in,
+                            std::span<double> out) {
+  { law.evaluate(curve, in, out) }
+  noexcept;
+  { law.mean() }
+  noexcept->std::convertible_to<double>;
+  { law.std() }
+  noexcept->std::convertible_to<double>;
+  { law.support() }
+  noexcept->std::convertible_to<Support>;
+};
+
+// A law that runs foreign code: it sees a whole batch at once, on the caller's thread, and may
+// fail, after which its values mean nothing; error() says why, once.
+template <class L>
+concept ForeignMarginal = requires(const L& law) {
+  { law.error() }
+  noexcept->std::same_as<std::exception_ptr>;
+};
+
+class AnyMarginal {
+ public:
+  template <Marginal L>
+  requires(!std::same_as<L, AnyMarginal>) AnyMarginal(L law)
+      : self_(std::make_shared<const Holder<L>>(std::move(law))) {}
+
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept {
+    self_->evaluate(curve, in, out);
+  }
+  void pdf(std::span<const double> x, std::span<double> out) const noexcept {
+    evaluate(Curve::pdf, x, out);
+  }
+  void cdf(std::span<const double> x, std::span<double> out) const noexcept {
+    evaluate(Curve::cdf, x, out);
+  }
+  void sf(std::span<const double> x, std::span<double> out) const noexcept {
+    evaluate(Curve::sf, x, out);
+  }
+  void ppf(std::span<const double> u, std::span<double> out) const noexcept {
+    evaluate(Curve::ppf, u, out);
+  }
+  void isf(std::span<const double> u, std::span<double> out) const noexcept {
+    evaluate(Curve::isf, u, out);
+  }
+
+  double mean() const noexcept { return self_->mean(); }
+  double std() const noexcept { return self_->std(); }
+  Support support() const noexcept { return self_->support(); }
+
+  bool foreign() const noexcept { return self_->foreign(); }
+  std::exception_ptr error() const noexcept { return self_->error(); }
+
+  // Rough cost of one point, to decide whether threads pay.
+  double cost_ns(Curve curve) const noexcept { return self_->cost_ns(curve); }
+
+  // The law itself if it is an L, else null.
+  template <class L>
+  const L* as() const noexcept {
+    const auto* holder = dynamic_cast<const Holder<L>*>(self_.get());
+    return holder == nullptr ? nullptr : &holder->law;
+  }
+
+ private:
+  struct Interface {
+    virtual ~Interface() = default;
+    virtual void evaluate(Curve, std::span<const double>, std::span<double>) const noexcept = 0;
+    virtual double mean() const noexcept = 0;
+    virtual double std() const noexcept = 0;
+    virtual Support support() const noexcept = 0;
+    virtual bool foreign() const noexcept = 0;
+    virtual std::exception_ptr error() const noexcept = 0;
+    virtual double cost_ns(Curve) const noexcept = 0;
+  };
+
+  template <Marginal L>
+  struct Holder final : Interface {
+    explicit Holder(L l) : law(std::move(l)) {}
+    void evaluate(Curve curve, std::span<const double> in,
+                  std::span<double> out) const noexcept override {
+      law.evaluate(curve, in, out);
+    }
+    double mean() const noexcept override { return law.mean(); }
+    double std() const noexcept override { return law.std(); }
+    Support support() const noexcept override { return law.support(); }
+    bool foreign() const noexcept override { return ForeignMarginal<L>; }
+    std::exception_ptr error() const noexcept override {
+      if constexpr (ForeignMarginal<L>) return law.error();
+      return nullptr;
+    }
+    double cost_ns(Curve curve) const noexcept override {
+      if constexpr (requires {
+                      { law.cost_ns(curve) }
+                      noexcept;
+                    })
+        return law.cost_ns(curve);
+      return 20;
+    }
+    L law;
+  };
+
+  std::shared_ptr<const Interface> self_;
+};
+
+// The batch cut into blocks over `threads` threads (0: the default); one block, on this thread, for
+// a foreign law. The result does not depend on the thread count.
+void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
+              std::span<double> out, int threads);
+
+// sum_k w_k N(m_k, s_k^2). Weights are positive and sum to 1.
+class NormalMixture {
+ public:
+  // Throws std::invalid_argument on a size mismatch, a non-finite entry, a negative weight or zero
+  // total, and a standard deviation that is not positive. Weights are normalised; components of
+  // weight zero are dropped.
+  NormalMixture(std::span<const double> weights, std::span<const double> means,
+                std::span<const double> stds);
+
+  std::size_t size() const noexcept { return weights_.size(); }
+  std::span<const double> weights() const noexcept { return weights_; }
+  std::span<const double> means() const noexcept { return means_; }
+  std::span<const double> stds() const noexcept { return stds_; }
+
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
+  double mean() const noexcept { return mean_; }
+  double std() const noexcept { return std_; }
+  Support support() const noexcept;
+  double cost_ns(Curve curve) const noexcept;
+
+  // The quantiles as above; returns the most iterations any of them took.
+  int invert(bool upper, std::span<const double> u, std::span<double> x) const noexcept;
+
+ private:
+  std::vector<double> weights_, means_, stds_;
+  std::vector<double> inverse_, inverse_low_;  // 1 / s_k in two parts
+  std::vector<double> peak_, log_peak_;        // w_k / (s_k sqrt(2 pi)) and its logarithm
+  std::vector<double> log_weight_;
+  double mean_, std_;
+};
+
+// N(mean, std^2), std > 0.
+class Normal {
+ public:
+  Normal(double mean, double std);
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
+  double mean() const noexcept { return mean_; }
+  double std() const noexcept { return std_; }
+  Support support() const noexcept { return law_.support(); }
+  double cost_ns(Curve curve) const noexcept;
+
+ private:
+  double mean_, std_;
+  NormalMixture law_;
+};
+
+// Atoms with masses. ppf is the standard quantile, the least value with cdf >= u; densities are
+// NaN.
+class Empirical {
+ public:
+  // Values in any order (sorted ones are taken as they are); weights empty (equal) or one for each
+  // value. Throws std::invalid_argument on no values, a non-finite one, a size mismatch, a negative
+  // or non-finite weight, or zero total.
+  Empirical(std::span<const double> values, std::span<const double> weights);
+
+  std::span<const double> values() const noexcept { return values_; }    // increasing, ties kept
+  std::span<const double> weights() const noexcept { return weights_; }  // sum to 1; empty if equal
+
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
+  double mean() const noexcept { return mean_; }
+  double std() const noexcept { return std_; }
+  Support support() const noexcept { return {values_.front(), values_.back()}; }
+  double cost_ns(Curve) const noexcept { return 60; }
+
+ private:
+  double below(std::size_t count) const noexcept;  // mass of the first `count` values
+  std::size_t first_reaching(double u) const noexcept;
+
+  std::vector<double> values_, weights_;
+  std::vector<double> cumulative_;  // cumulative_[i]: mass of values_[0..i]; empty if equal weights
+  double mean_, std_;
+};
+
+}  // namespace recouple

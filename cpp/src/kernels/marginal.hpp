@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/dispatch.hpp"
+
+namespace recouple {
+
+// A Gaussian mixture on the line, one entry per component; see NormalMixture.
+struct LineMixture {
+  std::size_t size;
+  const double *weight, *log_weight, *mean, *std, *inverse, *inverse_low, *peak, *log_peak;
+};
+
+struct MarginalKernels {
+  using Map = void (*)(const LineMixture& law, const double* x, double* out,
+                       std::size_t n) noexcept;
+  // P(X <= x) and P(X > x), each accurate relative to itself, and their logarithms without
+  // underflow.
+  Map lower, upper, log_lower, log_upper;
+  Map density, log_density;
+
+  // x with P(X <= x) = w where side is +1, P(X > x) = w where it is -1, for 0 < w <= 1/2. x may be
+  // w. Returns the most iterations any point took.
+  int (*invert)(const LineMixture& law, const double* w, const double* side, double* x,
+                std::size_t n) noexcept;
+
+  template <Simd>
+  static const MarginalKernels& at() noexcept;
+};
+
+}  // namespace recouple

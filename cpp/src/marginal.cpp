@@ -1,0 +1,296 @@
+#include "recouple/marginal.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/marginal.hpp"
+#include "recouple/numeric.hpp"
+#include "recouple/parallel.hpp"
+
+namespace recouple {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr std::size_t block = 256;
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+std::string entry(const char* name, std::size_t i) {
+  return std::string(name) + "[" + std::to_string(i) + "]";
+}
+
+// A sum that carries its rounding errors along (Neumaier 1974).
+class Sum {
+ public:
+  void add(double x) noexcept {
+    const double s = high_ + x;
+    low_ += std::abs(high_) >= std::abs(x) ? (high_ - s) + x : (x - s) + high_;
+    high_ = s;
+  }
+  double value() const noexcept { return high_ + low_; }
+
+ private:
+  double high_ = 0, low_ = 0;
+};
+
+double checked_total(std::span<const double> weights) {
+  Sum total;
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    require(std::isfinite(weights[k]) && weights[k] >= 0,
+            entry("weights", k) + " must be finite and not negative, got " +
+                std::to_string(weights[k]));
+    total.add(weights[k]);
+  }
+  const double sum = total.value();
+  require(std::isfinite(sum) && sum > 0, "weights must have a positive, finite sum");
+  return sum;
+}
+
+}  // namespace
+
+void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
+              std::span<double> out, int threads) {
+  constexpr std::size_t chunk = 4096;
+  const std::size_t chunks = (in.size() + chunk - 1) / chunk;
+  const int team = threads_for(law.cost_ns(curve) * double(in.size()), threads);
+  if (law.foreign() || team == 1) {
+    law.evaluate(curve, in, out);
+    return;
+  }
+  parallel_for(chunks, team, [&](std::size_t c) noexcept {
+    const std::size_t first = c * chunk, count = std::min(chunk, in.size() - first);
+    law.evaluate(curve, in.subspan(first, count), out.subspan(first, count));
+  });
+}
+
+NormalMixture::NormalMixture(std::span<const double> weights, std::span<const double> means,
+                             std::span<const double> stds) {
+  require(!weights.empty(), "weights must not be empty");
+  require(means.size() == weights.size() && stds.size() == weights.size(),
+          "weights, means and stds must have one length, got " + std::to_string(weights.size()) +
+              ", " + std::to_string(means.size()) + " and " + std::to_string(stds.size()));
+  const double total = checked_total(weights);
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    require(std::isfinite(means[k]),
+            entry("means", k) + " must be finite, got " + std::to_string(means[k]));
+    require(std::isfinite(stds[k]) && stds[k] > 0,
+            entry("stds", k) + " must be positive, got " + std::to_string(stds[k]));
+    const double w = weights[k] / total, s = stds[k];
+    if (w == 0) continue;
+    constexpr double root_two_pi = 2.5066282746310005024;
+    weights_.push_back(w);
+    log_weight_.push_back(std::log(w));
+    means_.push_back(means[k]);
+    stds_.push_back(s);
+    inverse_.push_back(1 / s);
+    inverse_low_.push_back(-std::fma(1 / s, s, -1.0) / s);
+    peak_.push_back(w / s / root_two_pi);
+    log_peak_.push_back(std::log(w) - std::log(s) - std::log(root_two_pi));
+  }
+  Sum mean, variance;
+  for (std::size_t k = 0; k < size(); ++k) mean.add(weights_[k] * means_[k]);
+  mean_ = mean.value();
+  for (std::size_t k = 0; k < size(); ++k) {
+    const double d = means_[k] - mean_;
+    variance.add(weights_[k] * (stds_[k] * stds_[k] + d * d));
+  }
+  std_ = std::sqrt(variance.value());
+}
+
+namespace {
+template <class Law>
+double evaluation_cost(const Law& law, Curve curve) noexcept {
+  const double each = curve == Curve::ppf || curve == Curve::isf ? 25 : 5;
+  return 4 + each * double(law.size());
+}
+}  // namespace
+
+Support NormalMixture::support() const noexcept {
+  return {-infinity, infinity};
+}
+double NormalMixture::cost_ns(Curve curve) const noexcept {
+  return evaluation_cost(*this, curve);
+}
+
+int NormalMixture::invert(bool upper, std::span<const double> u,
+                          std::span<double> x) const noexcept {
+  const LineMixture law{size(),          weights_.data(), log_weight_.data(),  means_.data(),
+                        stds_.data(),    inverse_.data(), inverse_low_.data(), peak_.data(),
+                        log_peak_.data()};
+  const double toward_lower = upper ? -1 : 1;
+  std::array<double, block> given, w, side;
+  int most = 0;
+  for (std::size_t first = 0; first < u.size(); first += block) {
+    const std::size_t n = std::min(block, u.size() - first);
+    for (std::size_t i = 0; i < n; ++i) {
+      given[i] = u[first + i];
+      const bool small = given[i] <= 0.5;
+      w[i] = small ? given[i] : 1 - given[i];
+      w[i] = w[i] > 0 ? w[i] : 0.5;
+      side[i] = small ? toward_lower : -toward_lower;
+    }
+    most = std::max(
+        most, kernels<MarginalKernels>().invert(law, w.data(), side.data(), x.data() + first, n));
+    for (std::size_t i = 0; i < n; ++i) {
+      if (given[i] <= 0) x[first + i] = -toward_lower * infinity;
+      if (given[i] >= 1) x[first + i] = toward_lower * infinity;
+    }
+  }
+  return most;
+}
+
+void NormalMixture::evaluate(Curve curve, std::span<const double> in,
+                             std::span<double> out) const noexcept {
+  const LineMixture law{size(),          weights_.data(), log_weight_.data(),  means_.data(),
+                        stds_.data(),    inverse_.data(), inverse_low_.data(), peak_.data(),
+                        log_peak_.data()};
+  const MarginalKernels& k = kernels<MarginalKernels>();
+  switch (curve) {
+    case Curve::pdf:
+      return k.density(law, in.data(), out.data(), in.size());
+    case Curve::logpdf:
+      return k.log_density(law, in.data(), out.data(), in.size());
+    case Curve::cdf:
+      return k.lower(law, in.data(), out.data(), in.size());
+    case Curve::logcdf:
+      return k.log_lower(law, in.data(), out.data(), in.size());
+    case Curve::sf:
+      return k.upper(law, in.data(), out.data(), in.size());
+    case Curve::logsf:
+      return k.log_upper(law, in.data(), out.data(), in.size());
+    case Curve::ppf:
+    case Curve::isf:
+      invert(curve == Curve::isf, in, out);
+  }
+}
+
+Normal::Normal(double mean, double std)
+    : mean_(mean), std_(std), law_([&] {
+        require(std::isfinite(mean), "mean must be finite, got " + std::to_string(mean));
+        require(std::isfinite(std) && std > 0, "std must be positive, got " + std::to_string(std));
+        const double one = 1;
+        return NormalMixture({&one, 1}, {&mean, 1}, {&std, 1});
+      }()) {}
+
+double Normal::cost_ns(Curve curve) const noexcept {
+  return curve == Curve::ppf || curve == Curve::isf ? 8 : 6;
+}
+
+void Normal::evaluate(Curve curve, std::span<const double> in,
+                      std::span<double> out) const noexcept {
+  if (curve != Curve::ppf && curve != Curve::isf) return law_.evaluate(curve, in, out);
+  numeric::normal_quantile(in, out);
+  const double scale = curve == Curve::isf ? -std_ : std_;
+  for (double& x : out) x = mean_ + scale * x;
+}
+
+Empirical::Empirical(std::span<const double> values, std::span<const double> weights)
+    : values_(values.begin(), values.end()) {
+  const std::size_t n = values.size();
+  require(n > 0, "values must not be empty");
+  require(weights.empty() || weights.size() == n, "weights must have one entry for each of the " +
+                                                      std::to_string(n) + " values, got " +
+                                                      std::to_string(weights.size()));
+  for (std::size_t i = 0; i < n; ++i) {
+    require(std::isfinite(values[i]),
+            entry("values", i) + " must be finite, got " + std::to_string(values[i]));
+  }
+  const bool sorted = std::is_sorted(values_.begin(), values_.end());
+  if (weights.empty()) {
+    if (!sorted) std::sort(values_.begin(), values_.end());
+  } else {
+    const double total = checked_total(weights);
+    std::vector<std::size_t> order(n);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (!sorted) {
+      std::stable_sort(order.begin(), order.end(),
+                       [&](std::size_t i, std::size_t j) { return values[i] < values[j]; });
+    }
+    Sum running;
+    values_.clear();
+    for (const std::size_t i : order) {
+      if (weights[i] / total == 0) continue;
+      values_.push_back(values[i]);
+      weights_.push_back(weights[i] / total);
+      running.add(weights[i]);
+      cumulative_.push_back(std::min(running.value() / total, 1.0));
+    }
+    cumulative_.back() = 1;
+  }
+  const double equal = 1 / double(values_.size());
+  Sum mean, variance;
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    mean.add((weights_.empty() ? equal : weights_[i]) * values_[i]);
+  }
+  mean_ = mean.value();
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const double d = values_[i] - mean_;
+    variance.add((weights_.empty() ? equal : weights_[i]) * d * d);
+  }
+  std_ = std::sqrt(variance.value());
+}
+
+double Empirical::below(std::size_t count) const noexcept {
+  if (count == 0) return 0;
+  return cumulative_.empty() ? double(count) / double(values_.size()) : cumulative_[count - 1];
+}
+
+std::size_t Empirical::first_reaching(double u) const noexcept {
+  const std::size_t n = values_.size();
+  if (!cumulative_.empty()) {
+    const auto it = std::lower_bound(cumulative_.begin(), cumulative_.end(), u);
+    return std::min(static_cast<std::size_t>(it - cumulative_.begin()), n - 1);
+  }
+  // The least i with (i + 1) / n >= u as the cdf rounds it.
+  auto i = static_cast<std::size_t>(std::max(std::ceil(u * double(n)) - 1, 0.0));
+  i = std::min(i, n - 1);
+  while (i > 0 && double(i) / double(n) >= u) --i;
+  while (i + 1 < n && double(i + 1) / double(n) < u) ++i;
+  return i;
+}
+
+void Empirical::evaluate(Curve curve, std::span<const double> in,
+                         std::span<double> out) const noexcept {
+  const std::size_t n = values_.size();
+  const auto mass_up_to = [&](double x) noexcept {
+    return static_cast<std::size_t>(std::upper_bound(values_.begin(), values_.end(), x) -
+                                    values_.begin());
+  };
+  const auto above = [&](double x) noexcept {
+    const std::size_t count = mass_up_to(x);
+    return cumulative_.empty() ? double(n - count) / double(n) : 1 - below(count);
+  };
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    switch (curve) {
+      case Curve::cdf:
+        out[i] = below(mass_up_to(in[i]));
+        break;
+      case Curve::logcdf:
+        out[i] = std::log(below(mass_up_to(in[i])));
+        break;
+      case Curve::sf:
+        out[i] = above(in[i]);
+        break;
+      case Curve::logsf:
+        out[i] = std::log(above(in[i]));
+        break;
+      case Curve::ppf:
+        out[i] = values_[first_reaching(in[i])];
+        break;
+      case Curve::isf:
+        out[i] = values_[first_reaching(1 - in[i])];
+        break;
+      default:
+        out[i] = std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+}
+
+}  // namespace recouple

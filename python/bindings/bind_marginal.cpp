@@ -1,0 +1,202 @@
+#include <cmath>
+#include <mutex>
+#include <string>
+
+#include "bind.hpp"
+#include "recouple/marginal.hpp"
+
+namespace recouple::bindings {
+namespace {
+
+constexpr const char* curve_names[] = {"pdf", "logpdf", "cdf", "logcdf",
+                                       "sf",  "logsf",  "ppf", "isf"};
+
+// A law written in Python: evaluate(name of the curve, x) -> values, called with the GIL on the
+// caller's thread with the whole batch.
+class PythonMarginal {
+ public:
+  PythonMarginal(py::function evaluate, double mean, double std, Support support)
+      : shared_(std::make_shared<Shared>()), mean_(mean), std_(std), support_(support) {
+    shared_->evaluate = std::move(evaluate);
+  }
+
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept {
+    const py::gil_scoped_acquire gil;
+    try {
+      Array x(static_cast<py::ssize_t>(in.size()), in.data());
+      const py::object result = shared_->evaluate(curve_names[static_cast<int>(curve)], x);
+      const auto values =
+          py::cast<py::array_t<double, py::array::c_style | py::array::forcecast>>(result);
+      if (static_cast<std::size_t>(values.size()) != out.size()) {
+        throw std::invalid_argument(std::string(curve_names[static_cast<int>(curve)]) +
+                                    " must return one value per point, got " +
+                                    std::to_string(values.size()) + " for " +
+                                    std::to_string(out.size()));
+      }
+      std::copy_n(values.data(), out.size(), out.data());
+    } catch (...) {
+      const std::scoped_lock lock(shared_->mutex);
+      if (!shared_->error) shared_->error = std::current_exception();
+      std::fill(out.begin(), out.end(), std::nan(""));
+    }
+  }
+  double mean() const noexcept { return mean_; }
+  double std() const noexcept { return std_; }
+  Support support() const noexcept { return support_; }
+  double cost_ns(Curve) const noexcept { return 100; }
+
+  std::exception_ptr error() const noexcept {
+    const std::scoped_lock lock(shared_->mutex);
+    return std::exchange(shared_->error, nullptr);
+  }
+
+ private:
+  struct Shared {
+    py::function evaluate;
+    std::mutex mutex;
+    std::exception_ptr error;
+    ~Shared() {
+      const py::gil_scoped_acquire gil;
+      evaluate.release().dec_ref();
+      error = nullptr;
+    }
+  };
+  std::shared_ptr<Shared> shared_;
+  double mean_, std_;
+  Support support_;
+};
+
+void rethrow(const AnyMarginal& law) {
+  if (const auto error = law.error()) std::rethrow_exception(error);
+}
+
+bool takes_probabilities(Curve curve) {
+  return curve == Curve::ppf || curve == Curve::isf;
+}
+
+void check(Curve curve, std::span<const double> in) {
+  bool good = true;
+  if (takes_probabilities(curve)) {
+    for (const double u : in) good &= u >= 0 && u <= 1;
+  } else {
+    for (const double x : in) good &= x == x;
+  }
+  if (good) return;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const std::string at = " at position " + std::to_string(i);
+    if (std::isnan(in[i])) {
+      throw std::invalid_argument(std::string(takes_probabilities(curve) ? "u" : "x") +
+                                  " must not be NaN, got NaN" + at);
+    }
+    if (takes_probabilities(curve) && !(in[i] >= 0 && in[i] <= 1)) {
+      throw std::invalid_argument("u must lie in [0, 1], got " +
+                                  std::string(py::repr(py::float_(in[i]))) + at);
+    }
+  }
+}
+
+Array evaluate_array(const AnyMarginal& law, Curve curve, const Array& in, int threads) {
+  check(curve, view(in));
+  Array out = allocate_like(in);
+  {
+    const auto x = view(in);
+    const auto y = writable(out);
+    const py::gil_scoped_release release;
+    evaluate(law, curve, x, y, threads);
+  }
+  rethrow(law);
+  return out;
+}
+
+double evaluate_number(const AnyMarginal& law, Curve curve, double x) {
+  check(curve, {&x, 1});
+  double y;
+  law.evaluate(curve, {&x, 1}, {&y, 1});
+  rethrow(law);
+  return y;
+}
+
+Array copied(std::span<const double> values) {
+  Array out = allocate({static_cast<py::ssize_t>(values.size())});
+  std::copy(values.begin(), values.end(), out.mutable_data());
+  return out;
+}
+
+}  // namespace
+
+void bind_marginal(py::module_& m) {
+  py::class_<AnyMarginal> law(m, "Marginal", "A law on the line, of any kind.");
+  for (const Curve curve : {Curve::pdf, Curve::logpdf, Curve::cdf, Curve::logcdf, Curve::sf,
+                            Curve::logsf, Curve::ppf, Curve::isf}) {
+    const char* name = curve_names[static_cast<int>(curve)];
+    law.def(
+        name,
+        [curve](const AnyMarginal& self, const Array& x, int threads) {
+          return evaluate_array(self, curve, x, threads);
+        },
+        py::arg("x").noconvert(), py::arg("threads") = 0, "At each point of an array.");
+    law.def(
+        name,
+        [curve](const AnyMarginal& self, double x) { return evaluate_number(self, curve, x); },
+        py::arg("x").noconvert(), "At one point.");
+  }
+  law.def("mean", &AnyMarginal::mean, "Mean.");
+  law.def("std", &AnyMarginal::std, "Standard deviation.");
+  law.def(
+      "support",
+      [](const AnyMarginal& self) { return std::pair(self.support().lower, self.support().upper); },
+      "The least interval that holds the law.");
+  law.def(
+      "mixture_iterations",
+      [](const AnyMarginal& self, const Array& u) {
+        const auto* mixture = self.as<NormalMixture>();
+        if (mixture == nullptr) throw std::invalid_argument("law must be a NormalMixture");
+        std::vector<double> x(static_cast<std::size_t>(u.size()));
+        return mixture->invert(false, view(u), x);
+      },
+      py::arg("u").noconvert(), "Most iterations that any of these quantiles takes.");
+  law.def(
+      "mixture",
+      [](const AnyMarginal& self) {
+        const auto* mixture = self.as<NormalMixture>();
+        if (mixture == nullptr) throw std::invalid_argument("law must be a NormalMixture");
+        return std::tuple(copied(mixture->weights()), copied(mixture->means()),
+                          copied(mixture->stds()));
+      },
+      "Weights, means and standard deviations of a mixture.");
+  law.def(
+      "atoms",
+      [](const AnyMarginal& self) {
+        const auto* atoms = self.as<Empirical>();
+        if (atoms == nullptr) throw std::invalid_argument("law must be Empirical");
+        return std::pair(copied(atoms->values()), copied(atoms->weights()));
+      },
+      "Sorted values and weights of an empirical law; no weights if they are equal.");
+
+  m.def(
+      "normal", [](double mean, double std) { return AnyMarginal(Normal(mean, std)); },
+      py::arg("mean"), py::arg("std"), "A normal law.");
+  m.def(
+      "normal_mixture",
+      [](const Array& weights, const Array& means, const Array& stds) {
+        return AnyMarginal(NormalMixture(view(weights), view(means), view(stds)));
+      },
+      py::arg("weights").noconvert(), py::arg("means").noconvert(), py::arg("stds").noconvert(),
+      "A mixture of normal laws.");
+  m.def(
+      "empirical",
+      [](const Array& values, const Array& weights) {
+        return AnyMarginal(Empirical(view(values), view(weights)));
+      },
+      py::arg("values").noconvert(), py::arg("weights").noconvert(),
+      "Atoms; no weights stand for equal ones.");
+  m.def(
+      "python_marginal",
+      [](py::function evaluate, double mean, double std, double lower, double upper) {
+        return AnyMarginal(PythonMarginal(std::move(evaluate), mean, std, {lower, upper}));
+      },
+      py::arg("evaluate"), py::arg("mean"), py::arg("std"), py::arg("lower"), py::arg("upper"),
+      "A law whose evaluate(name, x) is written in Python.");
+}
+
+}  // namespace recouple::bindings
