@@ -76,5 +76,7 @@ void bind_marginal(py::module_& m);
 void bind_numeric(py::module_& m);
 void bind_parallel(py::module_& m);
 void bind_plan(py::module_& m);
+void bind_sort(py::module_& m);
+void bind_wasserstein(py::module_& m);
 
 }  // namespace recouple::bindings

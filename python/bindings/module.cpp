@@ -28,4 +28,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   b::bind_plan(m);
   b::bind_field(m);
   b::bind_inverse(m);
+  b::bind_sort(m);
+  b::bind_wasserstein(m);
 }

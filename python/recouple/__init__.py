@@ -13,6 +13,7 @@ from recouple.field import VelocityField, as_field, velocity_field
 from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
 from recouple.plan import GaussianPlan, GridPlan, MixturePlan, Plan
+from recouple.wasserstein import wasserstein_1d
 
 __version__ = _version("recouple")
 
@@ -29,7 +30,9 @@ __all__ = [
     "NormalMixture",
     "Plan",
     "VelocityField",
+    "__version__",
     "as_field",
     "as_marginal",
     "velocity_field",
+    "wasserstein_1d",
 ]

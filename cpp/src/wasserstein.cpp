@@ -1,0 +1,320 @@
+#include "recouple/wasserstein.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels/sort.hpp"
+#include "kernels/wasserstein.hpp"
+#include "recouple/parallel.hpp"
+#include "recouple/sort.hpp"
+
+namespace recouple {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+// One law ready for merging: increasing atoms, and the cumulative weights ending in 1 with +inf
+// behind it (null: equal weights).
+template <class T>
+struct Row {
+  const T* x;
+  const double* cumulative;
+  std::size_t n;
+};
+
+// Cumulative weights in place, in units of their sum. Short sums are added up within blocks of 64;
+// what their rounding loses is carried along (Neumaier 1974), so that every level is right to a few
+// ulp of 1 whatever n.
+void cumulate(double* w, std::size_t n) noexcept {
+  constexpr std::size_t block = 64;
+  double offset = 0, lost = 0;
+  for (std::size_t first = 0; first < n; first += block) {
+    const std::size_t end = std::min(n, first + block);
+    const double base = offset + lost;
+    double sum = 0;
+    for (std::size_t k = first; k < end; ++k) {
+      sum += w[k];
+      w[k] = base + sum;
+    }
+    const double next = offset + sum;
+    lost += std::abs(offset) >= sum ? (offset - next) + sum : (sum - next) + offset;
+    offset = next;
+  }
+  const double total = w[n - 1];
+  for (std::size_t k = 0; k < n; ++k) w[k] = std::min(w[k] / total, 1.0);
+  w[n] = infinity;
+}
+
+// Room for some rows of one side, each made ready in its slot.
+template <class T>
+class Slots {
+ public:
+  Slots(const Samples<T>& side, bool weighted, bool assume_sorted, std::size_t slots)
+      : side_(side), weighted_(weighted), assume_sorted_(assume_sorted) {
+    if (weighted || !assume_sorted) x_.reset(new T[slots * side.size]);
+    if (weighted) w_.reset(new double[slots * (side.size + 1)]);
+  }
+
+  Row<T> prepare(std::size_t row, std::size_t slot, int threads) noexcept {
+    const std::size_t n = side_.size;
+    const auto values = side_.values.subspan(row * n, n);
+    if (!weighted_ && assume_sorted_) return {values.data(), nullptr, n};
+    const std::span<T> x(&x_[slot * n], n);
+    if (!weighted_) {
+      sort(values, x, threads);
+      return {x.data(), nullptr, n};
+    }
+    const std::span<double> w(&w_[slot * (n + 1)], n);
+    if (side_.weights.empty()) {
+      if (assume_sorted_) {
+        std::copy(values.begin(), values.end(), x.begin());
+      } else {
+        sort(values, x, threads);
+      }
+      std::fill(w.begin(), w.end(), 1.0);
+    } else {
+      const auto weights = side_.weights.subspan(side_.weights.size() == n ? 0 : row * n, n);
+      if (assume_sorted_) {
+        std::copy(values.begin(), values.end(), x.begin());
+        std::copy(weights.begin(), weights.end(), w.begin());
+      } else {
+        sort_with_weights(values, weights, x, w, threads);
+      }
+    }
+    std::size_t kept = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+      x[kept] = x[k];
+      w[kept] = w[k];
+      kept += w[k] > 0;
+    }
+    cumulate(w.data(), kept);
+    return {x.data(), w.data(), kept};
+  }
+
+ private:
+  Samples<T> side_;
+  bool weighted_, assume_sorted_;
+  std::unique_ptr<T[]> x_;
+  std::unique_ptr<double[]> w_;
+};
+
+// Where the path of a merge of n left and m right levels crosses i + j = k. A path that passes two
+// levels at once jumps over every other k; the crossing is then one further on.
+template <class Left, class Right, class Level>
+Stretch merge_path(std::size_t k, std::size_t n, std::size_t m, Left left, Right right,
+                   Level tolerance) noexcept {
+  std::size_t i = k > m ? k - m : 0, high = std::min(k, n);
+  while (i < high) {
+    const std::size_t middle = i + (high - i) / 2;
+    if (left(middle) <= right(k - 1 - middle)) {
+      i = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  std::size_t j = k - i;
+  if (i > 0 && j < m && right(j) <= left(i - 1) + tolerance) {
+    ++j;
+  } else if (j > 0 && i < n && left(i) <= right(j - 1) + tolerance) {
+    ++i;
+  }
+  return {i, j, 0};
+}
+
+// Weights are known to their own rounding: levels closer than this are one.
+template <class T>
+constexpr double tolerance = 16.0 * std::numeric_limits<T>::epsilon();
+
+// Sum (or greatest) over the pairs of two rows, added up in blocks that the size alone determines.
+template <class T>
+double merge_sum(const Row<T>& u, const Row<T>& v, Power power, int threads) noexcept {
+  const auto& kernel = kernels<WassersteinKernels>().of<T>();
+  const bool weighted = u.cumulative != nullptr, pairwise = !weighted && u.n == v.n;
+  const std::size_t steps = pairwise ? u.n : u.n + v.n - 1;
+  constexpr std::size_t most_blocks = 256, least_block = 8192;
+  const std::size_t block = std::max(least_block, (steps + most_blocks - 1) / most_blocks);
+  const std::size_t blocks = (steps + block - 1) / block;
+  const auto start = [&](std::size_t k) noexcept {
+    if (weighted) {
+      return merge_path(
+          k, u.n, v.n, [&](std::size_t i) noexcept { return u.cumulative[i]; },
+          [&](std::size_t j) noexcept { return v.cumulative[j]; }, tolerance<T>);
+    }
+    return merge_path(
+        k, u.n, v.n, [&](std::size_t i) noexcept { return (i + 1) * v.n; },
+        [&](std::size_t j) noexcept { return (j + 1) * u.n; }, std::size_t{0});
+  };
+  std::array<double, most_blocks> part;
+  const auto add_block = [&](std::size_t b) noexcept {
+    const std::size_t k = b * block, count = std::min(block, steps - k);
+    if (pairwise) {
+      part[b] = kernel.equal(u.x + k, v.x + k, count, power);
+      return;
+    }
+    Stretch stretches[merge_lanes];
+    for (std::size_t l = 0; l < merge_lanes; ++l) {
+      stretches[l] = start(k + l * count / merge_lanes);
+      stretches[l].end = k + (l + 1) * count / merge_lanes;
+    }
+    part[b] = weighted
+                  ? kernel.weighted(u.x, u.n, v.x, v.n, {u.cumulative, v.cumulative, tolerance<T>},
+                                    stretches, power)
+                  : kernel.uniform(u.x, u.n, v.x, v.n, {u.n, v.n}, stretches, power);
+  };
+  parallel_for(blocks, threads_for(double(steps) * (pairwise ? 0.5 : 3), threads), add_block);
+  if (power.kind == Power::greatest) return *std::max_element(part.begin(), part.begin() + blocks);
+  double sum = 0;
+  for (std::size_t b = 0; b < blocks; ++b) sum += part[b];
+  if (weighted) return sum;
+  return pairwise ? sum / double(u.n) : sum / double(u.n) / double(v.n);
+}
+
+// W_inf of weighted rows. Levels that agree within the rounding of the weights are passed together,
+// lest a sliver of mass couple atoms that are not neighbours; every atom still meets at least one.
+template <class T>
+double greatest_weighted(const Row<T>& u, const Row<T>& v) noexcept {
+  double most = 0;
+  std::size_t i = 0, j = 0;
+  while (true) {
+    most = std::max(most, std::abs(double(u.x[i]) - double(v.x[j])));
+    const bool last_u = i + 1 == u.n, last_v = j + 1 == v.n;
+    if (last_u && last_v) return most;
+    const double a = u.cumulative[i], b = v.cumulative[j];
+    i += !last_u && (last_v || a <= b + tolerance<T>);
+    j += !last_v && (last_u || b <= a + tolerance<T>);
+  }
+}
+
+template <class T>
+double distance(const Row<T>& u, const Row<T>& v, const WassersteinOptions& options) noexcept {
+  const auto at_both_ends = [](const Row<T>& row, auto f) { return f(row.x[0], row.x[row.n - 1]); };
+  const auto is_infinite = [](T a, T b) { return std::isinf(a) || std::isinf(b); };
+  if (at_both_ends(u, is_infinite) || at_both_ends(v, is_infinite)) {
+    const bool below = std::isinf(u.x[0]) && u.x[0] < 0 && u.x[0] == v.x[0];
+    const T top = u.x[u.n - 1];
+    const bool above = std::isinf(top) && top > 0 && top == v.x[v.n - 1];
+    return below || above ? std::numeric_limits<double>::quiet_NaN() : infinity;
+  }
+  const double p = options.p;
+  const int threads = options.threads;
+  const auto greatest = [&] { return merge_sum(u, v, {Power::greatest, 0, 1}, threads); };
+  if (p == infinity) return u.cumulative != nullptr ? greatest_weighted(u, v) : greatest();
+  if (p == 1) return merge_sum(u, v, {Power::one, 1, 1}, threads);
+  if (p == 2) {
+    const double sum = merge_sum(u, v, {Power::two, 2, 1}, threads);
+    if (sum > 1e-280 && sum < 1e280) return options.power ? sum : std::sqrt(sum);
+  }
+  // Relative to the greatest difference, no power overflows or loses all.
+  const double scale = greatest();
+  if (scale == 0) return 0;
+  const bool whole = p == std::floor(p) && p <= 64;
+  const double sum = merge_sum(u, v, {whole ? Power::whole : Power::any, p, scale}, threads);
+  return options.power ? sum * std::pow(scale, p) : scale * std::pow(sum, 1 / p);
+}
+
+template <class T>
+void require_samples(const Samples<T>& side, const char* name, int threads) {
+  const std::string values = std::string(name) + "_values",
+                    weights = std::string(name) + "_weights";
+  const std::size_t n = side.size;
+  require(n > 0, values + " must not be empty");
+  require(side.values.size() % n == 0, values + " must hold whole rows");
+  constexpr std::size_t block = 1 << 16;
+  const std::size_t size = side.values.size(), blocks = (size + block - 1) / block;
+  const auto& kernel = kernels<SortKernels>().of<T>();
+  std::atomic<bool> bad{false};
+  parallel_for(blocks, threads_for(double(size) * 0.5, threads), [&](std::size_t b) noexcept {
+    if (kernel.has_nan(&side.values[b * block], std::min(block, size - b * block))) bad = true;
+  });
+  require(!bad, values + " must not hold NaN");
+  if (side.weights.empty()) return;
+  require(side.weights.size() == n || side.weights.size() == size,
+          weights + " must have one weight per value");
+  for (std::size_t row = 0; row < side.weights.size(); row += n) {
+    double sum = 0;
+    T least = 0;
+    for (std::size_t i = row; i < row + n; ++i) {
+      const T w = side.weights[i];
+      least = w < least ? w : least;
+      sum += double(w);
+    }
+    require(least >= 0, weights + " must not be negative, got " + std::to_string(least));
+    require(sum > 0 && sum < infinity,
+            weights + " must be finite with a positive, finite sum, got the sum " +
+                std::to_string(sum));
+  }
+}
+
+template <class T>
+void distances(const Samples<T>& u, const Samples<T>& v, std::span<const std::size_t> u_rows,
+               std::span<const std::size_t> v_rows, const WassersteinOptions& options,
+               std::span<double> out) {
+  require(options.p >= 1, "p must be at least 1, got " + std::to_string(options.p));
+  require(!(options.power && options.p == infinity), "power must be False for p = inf");
+  const std::size_t pairs = out.size();
+  require(u_rows.size() == pairs && v_rows.size() == pairs, "rows must be named for every result");
+  if (pairs == 0) return;
+  require_samples(u, "u", options.threads);
+  require_samples(v, "v", options.threads);
+  for (std::size_t k = 0; k < pairs; ++k) {
+    require(u_rows[k] < u.rows() && v_rows[k] < v.rows(), "rows must be within range");
+  }
+
+  const bool weighted = !u.weights.empty() || !v.weights.empty();
+  const double row_cost = double(u.size + v.size) * (weighted ? 30 : 8);
+  const int threads = threads_for(double(pairs) * row_cost, options.threads);
+
+  // A row that several pairs use is made ready once, beforehand; any other where it is used.
+  const std::size_t tasks = std::min<std::size_t>(pairs, 64);
+  const bool share_u = u.rows() < pairs, share_v = v.rows() < pairs;
+  Slots<T> u_slots(u, weighted, options.assume_sorted, share_u ? u.rows() : tasks);
+  Slots<T> v_slots(v, weighted, options.assume_sorted, share_v ? v.rows() : tasks);
+  std::vector<Row<T>> u_ready(share_u ? u.rows() : 0), v_ready(share_v ? v.rows() : 0);
+  parallel_for(u_ready.size(), threads,
+               [&](std::size_t r) noexcept { u_ready[r] = u_slots.prepare(r, r, threads); });
+  parallel_for(v_ready.size(), threads,
+               [&](std::size_t r) noexcept { v_ready[r] = v_slots.prepare(r, r, threads); });
+
+  parallel_for(tasks, threads, [&](std::size_t task) noexcept {
+    const std::size_t end = (task + 1) * pairs / tasks;
+    for (std::size_t k = task * pairs / tasks; k < end; ++k) {
+      Row<T> rows[2];
+      parallel_for(2, threads, [&](std::size_t side) noexcept {
+        if (side == 0) {
+          rows[0] = share_u ? u_ready[u_rows[k]] : u_slots.prepare(u_rows[k], task, threads);
+        } else {
+          rows[1] = share_v ? v_ready[v_rows[k]] : v_slots.prepare(v_rows[k], task, threads);
+        }
+      });
+      out[k] = distance(rows[0], rows[1], options);
+    }
+  });
+}
+
+}  // namespace
+
+void wasserstein_1d(const Samples<double>& u, const Samples<double>& v,
+                    std::span<const std::size_t> u_rows, std::span<const std::size_t> v_rows,
+                    const WassersteinOptions& options, std::span<double> out) {
+  distances(u, v, u_rows, v_rows, options, out);
+}
+
+void wasserstein_1d(const Samples<float>& u, const Samples<float>& v,
+                    std::span<const std::size_t> u_rows, std::span<const std::size_t> v_rows,
+                    const WassersteinOptions& options, std::span<double> out) {
+  distances(u, v, u_rows, v_rows, options, out);
+}
+
+}  // namespace recouple
