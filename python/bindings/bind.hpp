@@ -70,6 +70,7 @@ class Watch {
 };
 
 void bind_field(py::module_& m);
+void bind_flow(py::module_& m);
 void bind_interpolant(py::module_& m);
 void bind_inverse(py::module_& m);
 void bind_marginal(py::module_& m);

@@ -10,6 +10,7 @@ Three nouns, and arrows between them::
 from importlib.metadata import version as _version
 
 from recouple.field import VelocityField, as_field, velocity_field
+from recouple.flow import Flow, integrate
 from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
 from recouple.plan import GaussianPlan, GridPlan, MixturePlan, Plan
@@ -21,6 +22,7 @@ __all__ = [
     "LINEAR",
     "TRIGONOMETRIC",
     "Empirical",
+    "Flow",
     "GaussianPlan",
     "GridPlan",
     "Interpolant",
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "as_field",
     "as_marginal",
+    "integrate",
     "velocity_field",
     "wasserstein_1d",
 ]
