@@ -1,5 +1,6 @@
 #include "bind_field.hpp"
 
+#include "recouple/field_grid.hpp"
 #include "recouple/parallel.hpp"
 
 namespace recouple::bindings {
@@ -68,25 +69,34 @@ void Field::rethrow() const {
 
 namespace {
 
-// Blocks are fixed by the problem's size, so that threads change no bit.
+// body(first, count) over blocks fixed by the problem's size, so that threads change no bit.
+template <class Body>
+void in_blocks(const AnyField& field, std::size_t n, int threads, const Body& body) {
+  const std::size_t block = field.foreign() ? n : 1024;
+  if (n == 0) return;
+  parallel_for((n + block - 1) / block,
+               field.foreign() ? 1 : threads_for(double(n) * field.cost_ns(), threads),
+               [&](std::size_t i) noexcept { body(i * block, std::min(block, n - i * block)); });
+}
+
 void evaluate(const AnyField& field, std::span<const double> t, std::span<const double> x,
               std::span<double> v, int threads) {
-  const std::size_t d = field.dim(), n = x.size() / d;
-  const bool one_time = t.size() == 1;
-  const std::size_t block = field.foreign() ? n : 1024;
-  const double work = double(n) * field.cost_ns();
-  if (n == 0) return;
-  parallel_for((n + block - 1) / block, field.foreign() ? 1 : threads_for(work, threads),
-               [&](std::size_t i) noexcept {
-                 const std::size_t first = i * block, count = std::min(block, n - first);
-                 const auto xs = x.subspan(first * d, count * d);
-                 const auto vs = v.subspan(first * d, count * d);
-                 if (one_time) {
-                   field(t[0], xs, vs);
-                 } else {
-                   field(t.subspan(first, count), xs, vs);
-                 }
-               });
+  const std::size_t d = field.dim();
+  in_blocks(field, x.size() / d, threads, [&](std::size_t first, std::size_t count) noexcept {
+    const auto xs = x.subspan(first * d, count * d);
+    const auto vs = v.subspan(first * d, count * d);
+    if (t.size() == 1) {
+      field(t[0], xs, vs);
+    } else {
+      field(t.subspan(first, count), xs, vs);
+    }
+  });
+}
+
+void require_differentiable(const AnyField& field) {
+  if (!field.differentiable()) {
+    throw std::invalid_argument("field must be native to have derivatives, got a callable");
+  }
 }
 
 }  // namespace
@@ -108,7 +118,66 @@ void bind_field(py::module_& m) {
             f.rethrow();
             return v;
           },
-          "t"_a.noconvert(), "x"_a.noconvert(), "threads"_a = 0);
+          "t"_a.noconvert(), "x"_a.noconvert(), "threads"_a = 0)
+      .def_property_readonly("differentiable",
+                             [](const Field& f) { return f.any.differentiable(); })
+      .def(
+          "divergence",
+          [](const Field& f, double t, const Array& x, int threads) {
+            require_differentiable(f.any);
+            const std::size_t d = f.any.dim(), n = static_cast<std::size_t>(x.size()) / d;
+            Array v = allocate_like(x), div = allocate({static_cast<py::ssize_t>(n)});
+            const auto xs = view(x);
+            const auto vs = writable(v), divs = writable(div);
+            {
+              py::gil_scoped_release release;
+              in_blocks(f.any, n, threads, [&](std::size_t first, std::size_t count) noexcept {
+                f.any.divergence(t, xs.subspan(first * d, count * d),
+                                 vs.subspan(first * d, count * d), divs.subspan(first, count));
+              });
+            }
+            return py::make_tuple(v, div);
+          },
+          "t"_a, "x"_a.noconvert(), "threads"_a = 0, "Velocity and divergence at one time.")
+      .def(
+          "jacobian",
+          [](const Field& f, double t, const Array& x, int threads) {
+            require_differentiable(f.any);
+            const std::size_t d = f.any.dim(), n = static_cast<std::size_t>(x.size()) / d;
+            const auto side = static_cast<py::ssize_t>(d);
+            Array jac = allocate({static_cast<py::ssize_t>(n), side, side});
+            const auto xs = view(x);
+            const auto out = writable(jac);
+            {
+              py::gil_scoped_release release;
+              in_blocks(f.any, n, threads, [&](std::size_t first, std::size_t count) noexcept {
+                f.any.jacobian(t, xs.subspan(first * d, count * d),
+                               out.subspan(first * d * d, count * d * d));
+              });
+            }
+            return jac;
+          },
+          "t"_a, "x"_a.noconvert(), "threads"_a = 0, "Jacobian at one time, (n, D, D).");
+  m.def(
+      "grid_field",
+      [](const Array& t, const Array& x, const Array& v, bool monotone, bool linear) {
+        return Field{GridField(view(t), view(x), view(v), monotone,
+                               linear ? Extrapolation::linear : Extrapolation::constant),
+                     {}};
+      },
+      "t"_a.noconvert(), "x"_a.noconvert(), "v"_a.noconvert(), "monotone"_a, "linear"_a,
+      "Field by cubic interpolation on a grid of (t, x).");
+  m.def(
+      "grid_plan_density",
+      [](const GridDensity& density, Interpolant interpolant, double t, const Array& x) {
+        Array p = allocate_like(x);
+        const auto xs = view(x);
+        const auto ps = writable(p);
+        py::gil_scoped_release release;
+        grid_plan_density(density, interpolant, t, xs, ps);
+        return p;
+      },
+      "density"_a, "interpolant"_a, "t"_a, "x"_a.noconvert(), "Density of X_t of a grid plan.");
   m.def(
       "mixture_field",
       [](const MixturePlan& plan, Interpolant i) {

@@ -9,11 +9,22 @@ Three nouns, and arrows between them::
 
 from importlib.metadata import version as _version
 
-from recouple.field import VelocityField, as_field, velocity_field
+from recouple.field import GridField, VelocityField, as_field, velocity_field
 from recouple.flow import Flow, integrate
 from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
-from recouple.plan import GaussianPlan, GridPlan, MixturePlan, Plan
+from recouple.plan import (
+    AtomicPlan,
+    Atoms,
+    Gaussian,
+    GaussianMixture,
+    GaussianPlan,
+    GridLaw,
+    GridPlan,
+    MixturePlan,
+    Plan,
+    load_plan,
+)
 from recouple.wasserstein import wasserstein_1d
 
 __version__ = _version("recouple")
@@ -23,7 +34,13 @@ __all__ = [
     "TRIGONOMETRIC",
     "Empirical",
     "Flow",
+    "AtomicPlan",
+    "Atoms",
+    "Gaussian",
+    "GaussianMixture",
     "GaussianPlan",
+    "GridField",
+    "GridLaw",
     "GridPlan",
     "Interpolant",
     "Marginal",
@@ -36,6 +53,7 @@ __all__ = [
     "as_field",
     "as_marginal",
     "integrate",
+    "load_plan",
     "velocity_field",
     "wasserstein_1d",
 ]

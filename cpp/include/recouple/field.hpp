@@ -33,6 +33,24 @@ concept TakesTimes = requires(const F& f, std::span<const double> t, std::span<c
   noexcept;
 };
 
+// A field that knows its derivatives in x: the divergence along with the velocity, and the
+// Jacobian, row-major blocks jacobian[i][r][c] = d v_r / d x_c at point i.
+template <class F>
+concept Differentiable = requires(const F& f, double t, std::span<const double> x,
+                                  std::span<double> v, std::span<double> out) {
+  { f.divergence(t, x, v, out) }
+  noexcept;
+  { f.jacobian(t, x, out) }
+  noexcept;
+};
+template <class F>
+concept DivergenceTakesTimes = requires(const F& f, std::span<const double> t,
+                                        std::span<const double> x, std::span<double> v,
+                                        std::span<double> out) {
+  { f.divergence(t, x, v, out) }
+  noexcept;
+};
+
 // A field that runs foreign code: it sees the whole batch at once, on the caller's thread, and may
 // have failed, after which its values mean nothing.
 template <class F>
@@ -59,6 +77,21 @@ class AnyField {
     self_->evaluate_each(t, x, v);
   }
 
+  // Whether the two calls below may be made.
+  bool differentiable() const noexcept { return self_->differentiable(); }
+  // Velocity and divergence together, at one time or at a time for each point.
+  void divergence(double t, std::span<const double> x, std::span<double> v,
+                  std::span<double> div) const noexcept {
+    self_->divergence(t, x, v, div);
+  }
+  void divergence(std::span<const double> t, std::span<const double> x, std::span<double> v,
+                  std::span<double> div) const noexcept {
+    self_->divergence_each(t, x, v, div);
+  }
+  void jacobian(double t, std::span<const double> x, std::span<double> jac) const noexcept {
+    self_->jacobian(t, x, jac);
+  }
+
   bool foreign() const noexcept { return self_->foreign(); }
   bool failed() const noexcept { return self_->failed(); }
 
@@ -72,6 +105,12 @@ class AnyField {
     virtual void evaluate(double, std::span<const double>, std::span<double>) const noexcept = 0;
     virtual void evaluate_each(std::span<const double>, std::span<const double>,
                                std::span<double>) const noexcept = 0;
+    virtual bool differentiable() const noexcept = 0;
+    virtual void divergence(double, std::span<const double>, std::span<double>,
+                            std::span<double>) const noexcept = 0;
+    virtual void divergence_each(std::span<const double>, std::span<const double>,
+                                 std::span<double>, std::span<double>) const noexcept = 0;
+    virtual void jacobian(double, std::span<const double>, std::span<double>) const noexcept = 0;
     virtual bool foreign() const noexcept = 0;
     virtual bool failed() const noexcept = 0;
     virtual double cost_ns() const noexcept = 0;
@@ -95,6 +134,34 @@ class AnyField {
           field(t[i], x.subspan(i * d, d), v.subspan(i * d, d));
         }
       }
+    }
+    bool differentiable() const noexcept override {
+      if constexpr (requires {
+                      { field.differentiable() }
+                      noexcept;
+                    }) {
+        return field.differentiable();  // a wrapper is what it wraps
+      }
+      return Differentiable<F>;
+    }
+    void divergence(double t, std::span<const double> x, std::span<double> v,
+                    std::span<double> div) const noexcept override {
+      if constexpr (Differentiable<F>) field.divergence(t, x, v, div);
+    }
+    void divergence_each(std::span<const double> t, std::span<const double> x, std::span<double> v,
+                         std::span<double> div) const noexcept override {
+      if constexpr (DivergenceTakesTimes<F>) {
+        field.divergence(t, x, v, div);
+      } else if constexpr (Differentiable<F>) {
+        const std::size_t d = field.dim();
+        for (std::size_t i = 0; i < t.size(); ++i) {
+          field.divergence(t[i], x.subspan(i * d, d), v.subspan(i * d, d), div.subspan(i, 1));
+        }
+      }
+    }
+    void jacobian(double t, std::span<const double> x,
+                  std::span<double> jac) const noexcept override {
+      if constexpr (Differentiable<F>) field.jacobian(t, x, jac);
     }
     bool foreign() const noexcept override { return Foreign<F>; }
     bool failed() const noexcept override {
@@ -126,6 +193,11 @@ class MixtureField {
   void operator()(double t, std::span<const double> x, std::span<double> v) const noexcept;
   void operator()(std::span<const double> t, std::span<const double> x,
                   std::span<double> v) const noexcept;
+  void divergence(double t, std::span<const double> x, std::span<double> v,
+                  std::span<double> div) const noexcept;
+  void divergence(std::span<const double> t, std::span<const double> x, std::span<double> v,
+                  std::span<double> div) const noexcept;
+  void jacobian(double t, std::span<const double> x, std::span<double> jac) const noexcept;
   double cost_ns() const noexcept { return 2 + 2.5 * double(plan_.size()); }
 
  private:
@@ -138,27 +210,23 @@ class MixtureField {
 // plan has no mass the field is the mean velocity E[dX_t/dt].
 class GridPlanField {
  public:
-  GridPlanField(const GridPlan& plan, Interpolant interpolant);
+  GridPlanField(const GridPlan& plan, Interpolant interpolant)
+      : density_(plan), interpolant_(interpolant) {}
   std::size_t dim() const noexcept { return 1; }
   void operator()(double t, std::span<const double> x, std::span<double> v) const noexcept;
-  double cost_ns() const noexcept { return 2.0 * double(n0_ + n1_); }
-
-  // Density of X_t at the points x, by the same integrals.
-  void density(double t, std::span<const double> x, std::span<double> p) const noexcept;
+  void divergence(double t, std::span<const double> x, std::span<double> v,
+                  std::span<double> div) const noexcept;
+  void jacobian(double t, std::span<const double> x, std::span<double> jac) const noexcept;
+  double cost_ns() const noexcept { return 1.5 * double(density_.n0 + density_.n1); }
 
  private:
-  template <class Out>
-  void integrate_lines(double t, std::span<const double> x, Out out) const noexcept;
-
-  std::size_t n0_, n1_;
-  double x0_, x1_, h0_, h1_;  // first points and spacings
-  double mean0_, mean1_;
+  GridDensity density_;
   Interpolant interpolant_;
-  std::vector<double>
-      along0_;  // spline coefficients along x0 on each grid line of x1, (n1, n0 + 2)
-  std::vector<double>
-      along1_;  // spline coefficients along x1 on each grid line of x0, (n0, n1 + 2)
 };
+
+// Density of X_t at the points x, by the same integrals.
+void grid_plan_density(const GridDensity& density, Interpolant interpolant, double t,
+                       std::span<const double> x, std::span<double> p) noexcept;
 
 AnyField velocity_field(const MixturePlan& plan, Interpolant interpolant = Interpolant::linear);
 AnyField velocity_field(const GridPlan& plan, Interpolant interpolant = Interpolant::linear);

@@ -40,4 +40,32 @@ struct GridPlan {
 GridPlan make_grid_plan(std::span<const double> x0, std::span<const double> x1,
                         std::span<const double> mass);
 
+// The cubic spline that a grid plan stands for, in the three forms that evaluating it takes. A line
+// of coefficients has one more at each end than there are grid points.
+struct GridDensity {
+  explicit GridDensity(const GridPlan& plan);
+
+  // Density at one pair, zero outside the grid and where the spline undershoots.
+  double operator()(double y0, double y1) const noexcept;
+  // Density along x1 at the grid points of x1, for one x0; zero where it undershoots.
+  void slice(double y0, std::span<double> p) const noexcept;
+
+  std::size_t n0, n1;
+  double x0, x1, h0, h1;       // first points and spacings
+  double mean0, mean1;         // means of the masses
+  std::vector<double> along0;  // spline along x0 on each grid line of x1, (n1, n0 + 2)
+  std::vector<double> along1;  // spline along x1 on each grid line of x0, (n0, n1 + 2)
+  std::vector<double> both;    // spline along both, (n1 + 2, n0 + 2)
+};
+
+// One draw of X1 given each X0 = x0[i], from u[i] uniform on [0, 1) and z[i] standard normal.
+void sample_conditional(const MixturePlan& plan, std::span<const double> x0,
+                        std::span<const double> u, std::span<const double> z, std::span<double> x1,
+                        int threads = 0);
+
+// The same by inversion of the conditional law: a monotone cubic through the density, cumulated
+// along x1. Where the plan has no mass at x0[i] the draw is NaN.
+void sample_conditional(const GridDensity& density, std::span<const double> x0,
+                        std::span<const double> u, std::span<double> x1, int threads = 0);
+
 }  // namespace recouple

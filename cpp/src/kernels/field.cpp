@@ -24,12 +24,17 @@ struct EachTime {
 };
 
 // Two passes over the components: the smallest exponent at each point, then the weighted sums
-// relative to it, so that far tails neither underflow to 0/0 nor lose the dominant component.
-template <class Time>
-void mixture_block(const MixtureView& m, const Time& at, const double* x, double* v,
+// relative to it, so that far tails neither underflow to 0/0 nor lose the dominant component. With
+// u_k the velocity, A_k its slope and s_k = -d_k / S_k the score in component k, the derivative of
+// v = sum r_k u_k is sum r_k A_k + sum r_k s_k (u_k - v); it is summed about a reference velocity
+// (that of the mean) so that nothing cancels.
+template <bool with_div, class Time>
+void mixture_block(const MixtureView& m, const Time& at, const double* x, double* v, double* div,
                    std::size_t n) noexcept {
-  double least[lanes], mass[lanes], flux[lanes];
-  for (std::size_t i = 0; i < n; ++i) least[i] = __builtin_inf(), mass[i] = 0, flux[i] = 0;
+  double least[lanes], mass[lanes], flux[lanes], slope_sum[lanes], score[lanes], cross[lanes];
+  for (std::size_t i = 0; i < n; ++i) {
+    least[i] = __builtin_inf(), mass[i] = flux[i] = slope_sum[i] = score[i] = cross[i] = 0;
+  }
   for (std::size_t k = 0; k < m.size; ++k) {
     for (std::size_t i = 0; i < n; ++i) {
       const double a = at.a(i), b = at.b(i);
@@ -43,31 +48,117 @@ void mixture_block(const MixtureView& m, const Time& at, const double* x, double
     for (std::size_t i = 0; i < n; ++i) {
       const double a = at.a(i), b = at.b(i), da = at.da(i), db = at.db(i);
       const double s = a * a * m.cov00[k] + 2 * a * b * m.cov01[k] + b * b * m.cov11[k];
-      const double slope =
-          a * da * m.cov00[k] + (a * db + da * b) * m.cov01[k] + b * db * m.cov11[k];
+      const double cov = a * da * m.cov00[k] + (a * db + da * b) * m.cov01[k] + b * db * m.cov11[k];
       const double d = x[i] - (a * m.mean0[k] + b * m.mean1[k]);
       const double inverse = 1 / s;
       const double e =
           m.weight[k] * __builtin_sqrt(inverse) * vec_exp(least[i] - 0.5 * d * d * inverse);
+      const double slope = cov * inverse;
+      const double u = da * m.mean0[k] + db * m.mean1[k] + slope * d;
       mass[i] += e;
-      flux[i] += e * (da * m.mean0[k] + db * m.mean1[k] + slope * inverse * d);
+      flux[i] += e * u;
+      if (with_div) {
+        slope_sum[i] += e * slope;
+        score[i] -= e * inverse * d;
+        cross[i] -= e * inverse * d * u;
+      }
     }
   }
   for (std::size_t i = 0; i < n; ++i) v[i] = flux[i] / mass[i];
+  if (with_div) {
+    for (std::size_t i = 0; i < n; ++i) {
+      div[i] = (slope_sum[i] + (cross[i] - v[i] * score[i])) / mass[i];
+    }
+  }
+}
+
+template <class Time>
+void mixture_blocks(const MixtureView& m, const Time& at, const double* x, double* v, double* div,
+                    std::size_t n) noexcept {
+  if (div != nullptr) {
+    mixture_block<true>(m, at, x, v, div, n);
+  } else {
+    mixture_block<false>(m, at, x, v, div, n);
+  }
 }
 
 void mixture_velocity(const MixtureView& m, const Coefficients& c, const double* x, double* v,
-                      std::size_t n) noexcept {
+                      double* div, std::size_t n) noexcept {
   for (std::size_t i = 0; i < n; i += lanes) {
-    mixture_block(m, OneTime{c}, x + i, v + i, n - i < lanes ? n - i : lanes);
+    mixture_blocks(m, OneTime{c}, x + i, v + i, div != nullptr ? div + i : nullptr,
+                   n - i < lanes ? n - i : lanes);
   }
 }
 
 void mixture_velocity_each(const MixtureView& m, const double* a, const double* b, const double* da,
-                           const double* db, const double* x, double* v, std::size_t n) noexcept {
+                           const double* db, const double* x, double* v, double* div,
+                           std::size_t n) noexcept {
   for (std::size_t i = 0; i < n; i += lanes) {
-    mixture_block(m, EachTime{a + i, b + i, da + i, db + i}, x + i, v + i,
-                  n - i < lanes ? n - i : lanes);
+    mixture_blocks(m, EachTime{a + i, b + i, da + i, db + i}, x + i, v + i,
+                   div != nullptr ? div + i : nullptr, n - i < lanes ? n - i : lanes);
+  }
+}
+
+// Points side by side, grid lines outside: the four spline coefficients around each crossing are
+// gathered, and crossings outside the grid or where the spline undershoots weigh nothing.
+template <bool with_slopes>
+void grid_lines_block(const GridLines& g, const double* x, double* density, double* flux,
+                      double* density_slope, double* flux_slope, std::size_t n) noexcept {
+  double mass[lanes], moment[lanes], mass_slope[lanes], moment_slope[lanes];
+  for (std::size_t i = 0; i < n; ++i) {
+    mass[i] = moment[i] = mass_slope[i] = moment_slope[i] = 0;
+  }
+  const double inverse = 1 / g.steep, inverse_h = 1 / g.spacing;
+  const double last = static_cast<double>(g.points - 1);
+  const double last_cell = static_cast<double>(g.points - 2);
+  for (std::size_t j = 0; j < g.lines; ++j) {
+    const double y = g.first_line + static_cast<double>(j) * g.line_spacing;
+    const double* line = g.spline + j * (g.points + 2);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double z = (x[i] - g.flat * y) * inverse;
+      const double u = (z - g.first) * inverse_h;
+      const bool inside = u >= 0 && u <= last;
+      double clipped = inside ? u : 0;
+      clipped = clipped < last_cell ? clipped : last_cell;
+      const int cell = static_cast<int>(clipped);
+      const double f = u - static_cast<double>(cell), h = 1 - f;
+      const double* s = line + cell;
+      const double rho = (h * h * h * s[0] + (4 - 3 * f * f * (1 + h)) * s[1] +
+                          (4 - 3 * h * h * (1 + f)) * s[2] + f * f * f * s[3]);
+      const bool counts = inside && rho > 0;
+      const double r = counts ? rho : 0;
+      const double rate = g.steep_rate * z + g.flat_rate * y;
+      mass[i] += r;
+      moment[i] += r * rate;
+      if (with_slopes) {
+        const double slope = 3 * (f * f * (s[3] - s[2]) + h * h * (s[1] - s[0])) +
+                             3 * (1 + 2 * f * h) * (s[2] - s[1]);
+        const double rs = counts ? slope * inverse_h * inverse : 0;
+        mass_slope[i] += rs;
+        moment_slope[i] += rs * rate + r * g.steep_rate * inverse;
+      }
+    }
+  }
+  const double scale = g.line_spacing * (inverse < 0 ? -inverse : inverse) / 6;
+  for (std::size_t i = 0; i < n; ++i) {
+    density[i] = scale * mass[i];
+    flux[i] = scale * moment[i];
+    if (with_slopes) {
+      density_slope[i] = scale * mass_slope[i];
+      flux_slope[i] = scale * moment_slope[i];
+    }
+  }
+}
+
+void grid_lines(const GridLines& g, const double* x, double* density, double* flux, double* slopes,
+                std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; i += lanes) {
+    const std::size_t count = n - i < lanes ? n - i : lanes;
+    if (slopes != nullptr) {
+      grid_lines_block<true>(g, x + i, density + i, flux + i, slopes + i, slopes + n + i, count);
+    } else {
+      grid_lines_block<false>(g, x + i, density + i, flux + i, nullptr, nullptr, count);
+    }
   }
 }
 
@@ -75,8 +166,8 @@ void mixture_velocity_each(const MixtureView& m, const double* a, const double* 
 
 template <>
 const FieldKernels& FieldKernels::at<level_of_this_file>() noexcept {
-  static constexpr FieldKernels table{&recouple::mixture_velocity,
-                                      &recouple::mixture_velocity_each};
+  static constexpr FieldKernels table{&recouple::mixture_velocity, &recouple::mixture_velocity_each,
+                                      &recouple::grid_lines};
   return table;
 }
 

@@ -1,19 +1,19 @@
-"""Velocity fields v(t, x) = E[dX_t/dt | X_t = x]: of plans, and of anything callable."""
+"""Velocity fields v(t, x) = E[dX_t/dt | X_t = x], and those of plans."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple import _core
-from recouple.arguments import FloatArray, real_array, thread_count, whole_number
+from recouple.arguments import real_number, thread_count
 from recouple.interpolant import LINEAR, Interpolant
 from recouple.plan import Plan
+from recouple.plan.base import Points, evaluate
 
-__all__ = ["VelocityField", "as_field", "velocity_field"]
+__all__ = ["VelocityField", "velocity_field"]
 
 
 class VelocityField:
@@ -41,9 +41,7 @@ class VelocityField:
         """Whether the compiled core evaluates the field without Python."""
         return self._core.native
 
-    def __call__(
-        self, t: ArrayLike, x: ArrayLike, *, num_threads: int | None = None
-    ) -> FloatArray:
+    def __call__(self, t: ArrayLike, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Evaluate the field.
 
         Parameters
@@ -51,7 +49,7 @@ class VelocityField:
         t : float or array of shape (n,)
             One time for all points, or one for each.
         x : array of shape (n,) on the line (or a scalar), (n, D) otherwise
-            Where; in length units.
+            Where; in length units. float32 gives float32, computed in float64.
         num_threads : int, optional
             Threads of a native field; the result does not depend on it.
 
@@ -60,19 +58,29 @@ class VelocityField:
         array shaped like x
             Velocities, in length per unit time.
         """
-        points = real_array("x", x, finite=False, empty=True)
-        flat = points.reshape(-1) if self.dim == 1 else points
-        if self.dim == 1 and points.ndim > 1:
-            raise ValueError(f"x must have shape (n,), got {points.shape}")
-        if self.dim > 1 and (points.ndim != 2 or points.shape[1] != self.dim):
-            raise ValueError(f"x must have shape (n, {self.dim}), got {points.shape}")
-        times = real_array("t", t)
-        if times.ndim > 1 or times.size not in (1, len(flat)):
-            raise ValueError(
-                f"t must be a number or have shape ({len(flat)},), got shape {times.shape}"
-            )
-        velocities = self._core(np.ravel(times), flat, thread_count(num_threads))
-        return velocities.reshape(points.shape)
+        return evaluate(self._core, t, x, num_threads)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether :meth:`divergence` and :meth:`jacobian` are known; native fields are."""
+        return self._core.differentiable
+
+    def divergence(self, t: float, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Divergence of v(t, .) at x: a number for each point. ValueError for a callable."""
+        points = Points("x", x, self.dim, finite=False)
+        at = real_number("t", t)
+        _, div = self._core.divergence(at, points.rows, thread_count(num_threads))
+        return points.restore(div, rank=0)
+
+    def jacobian(self, t: float, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Jacobian of v(t, .) at x: a number for each point on the line, (n, D, D) otherwise.
+
+        Entry [i, r, c] is the derivative of v_r along x_c. ValueError for a callable.
+        """
+        points = Points("x", x, self.dim, finite=False)
+        at = real_number("t", t)
+        jac = self._core.jacobian(at, points.rows, thread_count(num_threads))
+        return points.restore(jac, rank=2 if self.dim > 1 else 0)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._maker, self._origin
@@ -121,40 +129,3 @@ def velocity_field(plan: Plan, interpolant: Interpolant = LINEAR) -> VelocityFie
     array([1. , 0.5])
     """
     return VelocityField(plan._field(interpolant), velocity_field, plan, interpolant)
-
-
-def as_field(function: Callable[[Any, Any], Any] | VelocityField, dim: int = 1) -> VelocityField:
-    """Turn a callable ``v(t, x)`` into a field.
-
-    Parameters
-    ----------
-    function : callable
-        Called with ``t`` (a float, or an array of shape (n,)) and ``x`` of shape (n,) on the line,
-        (n, D) otherwise; returns an array shaped like ``x``. A :class:`VelocityField` is returned
-        as it is.
-    dim : int
-        Dimension D.
-
-    Returns
-    -------
-    VelocityField
-        Runs on the caller's thread, on whole batches. Whatever the callable raises surfaces from
-        the call that evaluated it.
-
-    Raises
-    ------
-    ValueError
-        If ``function`` is not callable or ``dim`` is not a positive whole number.
-
-    Examples
-    --------
-    >>> import recouple as rc
-    >>> rc.as_field(lambda t, x: -x)(0.5, [1.0, 2.0])
-    array([-1., -2.])
-    """
-    if isinstance(function, VelocityField):
-        return function
-    if not callable(function):
-        raise ValueError(f"field must be callable as v(t, x), got {type(function).__name__}")
-    core = _core.callable_field(function, whole_number("dim", dim, minimum=1))
-    return VelocityField(core, as_field, function, dim)
