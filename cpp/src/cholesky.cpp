@@ -40,8 +40,9 @@ bool cholesky(std::span<double> matrix, std::size_t n, int threads) {
     const std::size_t rest = n - below;
     if (rest == 0) break;
 
-    const double work = 0.1 * double(rest) * double(rest) * double(depth);  // ns, measured
-    const int team = threads_for(work, threads);
+    // A region ends at a barrier, which on a busy machine costs a time slice: only long ones pay.
+    const double update_ns = 0.05 * double(rest) * double(rest) * double(depth);
+    const int team = update_ns < 2e6 ? 1 : threads_for(update_ns, threads);
     const std::size_t panels = (rest + width - 1) / width;
     packed.assign(panels * width * depth, 0.0);
     parallel_for(panels, team, [&](std::size_t p) noexcept {

@@ -8,10 +8,21 @@ Three nouns, and arrows between them::
 """
 
 from importlib.metadata import version as _version
+from pathlib import Path as _Path
 
+from recouple import _core, plot, study
+from recouple.distill import OneStep, one_step
 from recouple.field import GridField, VelocityField, as_field, velocity_field
 from recouple.flow import Flow, integrate
 from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
+from recouple.inverse import (
+    ErrorBar,
+    Recovery,
+    Residuals,
+    Stage,
+    recover_plan,
+    recover_plan_from_snapshots,
+)
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
 from recouple.plan import (
     AtomicPlan,
@@ -26,6 +37,17 @@ from recouple.plan import (
     load_plan,
 )
 from recouple.wasserstein import wasserstein_1d
+
+
+def cmake_dir() -> str:
+    """Return the folder of the CMake package, for ``-DCMAKE_PREFIX_PATH`` or ``recouple_DIR``."""
+    return str(_Path(_core.__file__).parent / "lib" / "cmake" / "recouple")
+
+
+def include_dir() -> str:
+    """Return the folder of the C++ headers."""
+    return str(_Path(_core.__file__).parent / "include")
+
 
 __version__ = _version("recouple")
 
@@ -47,7 +69,19 @@ __all__ = [
     "MixturePlan",
     "Normal",
     "NormalMixture",
+    "ErrorBar",
+    "OneStep",
     "Plan",
+    "cmake_dir",
+    "include_dir",
+    "one_step",
+    "plot",
+    "study",
+    "Recovery",
+    "Residuals",
+    "Stage",
+    "recover_plan",
+    "recover_plan_from_snapshots",
     "VelocityField",
     "__version__",
     "as_field",

@@ -1,23 +1,32 @@
 #include "kernels/cholesky.hpp"
 
+#include "kernels/lanes8.hpp"
+
 namespace recouple {
 namespace {
 
-constexpr std::size_t width = 16;  // columns held in registers together
+constexpr std::size_t width = 16;  // columns held in registers together, as two Lanes8
+constexpr std::size_t height = level_of_this_file == Simd::avx512 ? 8 : 2;  // rows likewise
 
 template <std::size_t rows>
 void tile(double* c, std::size_t c_stride, const double* p, std::size_t p_stride,
           const double* packed, std::size_t columns, std::size_t depth) noexcept {
-  double sum[rows][width] = {};
+  Lanes8 low[rows] = {}, high[rows] = {};
   for (std::size_t k = 0; k < depth; ++k) {
-    const double* q = packed + k * width;
+    Lanes8 q0, q1;
+    load8(packed + k * width, q0);
+    load8(packed + k * width + 8, q1);
     for (std::size_t r = 0; r < rows; ++r) {
       const double f = p[r * p_stride + k];
-      for (std::size_t s = 0; s < width; ++s) sum[r][s] += f * q[s];
+      low[r] += f * q0;
+      high[r] += f * q1;
     }
   }
   for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t s = 0; s < columns; ++s) c[r * c_stride + s] -= sum[r][s];
+    double sum[width];
+    store8(sum, low[r]);
+    store8(sum + 8, high[r]);
+    for (std::size_t s = 0; s < columns; ++s) c[r * c_stride + s] -= sum[s];
   }
 }
 
@@ -28,8 +37,8 @@ void subtract_product(double* c, std::size_t c_stride, const double* p, std::siz
     const std::size_t some = columns - j < width ? columns - j : width;
     const double* q = packed + j * depth;
     std::size_t i = 0;
-    for (; i + 6 <= rows; i += 6) {
-      tile<6>(c + i * c_stride + j, c_stride, p + i * p_stride, p_stride, q, some, depth);
+    for (; i + height <= rows; i += height) {
+      tile<height>(c + i * c_stride + j, c_stride, p + i * p_stride, p_stride, q, some, depth);
     }
     for (; i < rows; ++i) {
       tile<1>(c + i * c_stride + j, c_stride, p + i * p_stride, p_stride, q, some, depth);
@@ -39,14 +48,19 @@ void subtract_product(double* c, std::size_t c_stride, const double* p, std::siz
 
 void solve_panel(const double* l, std::size_t stride, double* x, std::size_t n) noexcept {
   for (std::size_t j = 0; j < n; ++j) {
-    double s[width];
-    for (std::size_t i = 0; i < width; ++i) s[i] = x[j * width + i];
+    Lanes8 s0, s1, x0, x1;
+    load8(x + j * width, s0);
+    load8(x + j * width + 8, s1);
     for (std::size_t k = 0; k < j; ++k) {
       const double f = l[j * stride + k];
-      for (std::size_t i = 0; i < width; ++i) s[i] -= f * x[k * width + i];
+      load8(x + k * width, x0);
+      load8(x + k * width + 8, x1);
+      s0 -= f * x0;
+      s1 -= f * x1;
     }
     const double inverse = 1 / l[j * stride + j];
-    for (std::size_t i = 0; i < width; ++i) x[j * width + i] = s[i] * inverse;
+    store8(x + j * width, s0 * inverse);
+    store8(x + j * width + 8, s1 * inverse);
   }
 }
 

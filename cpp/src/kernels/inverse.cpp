@@ -1,5 +1,6 @@
 #include "kernels/inverse.hpp"
 
+#include "kernels/lanes8.hpp"
 #include "kernels/vecmath.hpp"
 
 namespace recouple {
@@ -10,11 +11,12 @@ constexpr std::size_t w = feature_width;
 void add_exponent(const FeatureView& f, const double* theta, double* exponent,
                   std::size_t points) noexcept {
   for (std::size_t p = 0; p < points; ++p) {
-    const double* t = theta + f.start[p];
-    const double* b = f.value + w * p;
-    double low = 0, high = 0;
-    for (std::size_t s = 0; s < w / 2; ++s) low += b[s] * t[s], high += b[s + w / 2] * t[s + w / 2];
-    exponent[p] += low + high;
+    Lanes8 b, t;
+    load8(f.value + w * p, b);
+    load8(theta + f.start[p], t);
+    const Lanes8 product = b * t;
+    exponent[p] += ((product[0] + product[1]) + (product[2] + product[3])) +
+                   ((product[4] + product[5]) + (product[6] + product[7]));
   }
 }
 
@@ -28,25 +30,44 @@ void tilt(const double* reference, const double* exponent, double* mass,
 void add_moments(const FeatureView& f, const double* mass, double* moments,
                  std::size_t points) noexcept {
   for (std::size_t p = 0; p < points; ++p) {
-    double* g = moments + f.start[p];
-    const double* b = f.value + w * p;
-    for (std::size_t s = 0; s < w; ++s) g[s] += mass[p] * b[s];
+    double* at = moments + f.start[p];
+    Lanes8 b, g;
+    load8(f.value + w * p, b);
+    load8(at, g);
+    store8(at, g + mass[p] * b);
+  }
+}
+
+template <std::size_t used>
+void add_products_of(const FeatureView& k, const FeatureView& l, const double* mass,
+                     const std::uint32_t* listed, std::size_t count, double* block,
+                     std::size_t stride) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t p = listed[i];
+    const double* bk = k.value + w * p;
+    double* row = block + static_cast<std::size_t>(k.start[p]) * stride +
+                  static_cast<std::size_t>(l.start[p]);
+    Lanes8 bl;
+    load8(l.value + w * p, bl);
+    bl *= mass[p];
+    for (std::size_t r = 0; r < used; ++r) {
+      Lanes8 h;
+      load8(row + r * stride, h);
+      store8(row + r * stride, h + bk[r] * bl);
+    }
   }
 }
 
 void add_products(const FeatureView& k, const FeatureView& l, const double* mass,
                   const std::uint32_t* listed, std::size_t count, std::size_t used, double* block,
                   std::size_t stride) noexcept {
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t p = listed[i];
-    const double* bk = k.value + w * p;
-    const double* bl = l.value + w * p;
-    double* row = block + static_cast<std::size_t>(k.start[p]) * stride +
-                  static_cast<std::size_t>(l.start[p]);
-    for (std::size_t r = 0; r < used; ++r, row += stride) {
-      const double f = mass[p] * bk[r];
-      for (std::size_t s = 0; s < w; ++s) row[s] += f * bl[s];
-    }
+  switch (used) {
+    case 4:
+      return add_products_of<4>(k, l, mass, listed, count, block, stride);
+    case 6:
+      return add_products_of<6>(k, l, mass, listed, count, block, stride);
+    default:
+      return add_products_of<w>(k, l, mass, listed, count, block, stride);
   }
 }
 

@@ -1,0 +1,316 @@
+"""Recovery on the line from a velocity field: trace points of every p_t to both ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recouple import _core
+from recouple.arguments import FloatArray, whole_number
+from recouple.field import VelocityField, as_field, velocity_field
+from recouple.flow import integrate
+from recouple.interpolant import LINEAR
+from recouple.inverse.dual import NODES, Options, Problem, descend, smooth_law
+from recouple.inverse.recovery import Recovery, finish, settings_of
+from recouple.marginal import Marginal
+from recouple.plan import GridPlan
+from recouple.progress import Progress
+
+LAMBDA_FIRST, LAMBDA_LAST, LAMBDA_STEP = 1e-3, 1e-9, 10**-0.5
+
+
+def recover_plan(
+    field: VelocityField | Callable[[Any, Any], Any],
+    source: Marginal | ArrayLike,
+    target: Marginal | ArrayLike | None = None,
+    *,
+    family: str = "auto",
+    grid: int = 96,
+    times: int = 17,
+    splines: int | None = None,
+    degree: int = 5,
+    regularization: float | None = None,
+    tail: float = 1e-6,
+    steps: int = 96,
+    num_threads: int | None = None,
+    progress: Progress = None,
+) -> Recovery:
+    r"""Recover the plan behind a flow-matching velocity field on the line.
+
+    Given :math:`v(t, x) = E[X_1 - X_0 \mid (1-t) X_0 + t X_1 = x]` and the law of X0, find the
+    joint law :math:`\pi` of (X0, X1): with :math:`B_{km}` B-splines at times :math:`t_k`,
+
+    .. math::
+        \min_\pi\; KL(\pi \,\|\, \pi_{ref})
+        + \frac{1}{2\lambda} \sum_{k,m} \Bigl(E_\pi B_{km}(X_{t_k}) - g_{km}\Bigr)^2,
+
+    where the moments g come from the flow of v alone.
+
+    Parameters
+    ----------
+    field : VelocityField or callable
+        ``v(t, x)`` for the linear interpolant, x of shape (n,), in length per unit time.
+    source : law or array of samples
+        Law of X0. Samples are smoothed by Gaussian kernels that keep their variance.
+    target : law or array of samples, optional
+        Law of X1, if known: steadies noisy fields, and its mismatch with the flow measures them.
+    family : {"auto", "line"}
+        Both are the line, the only family of this function so far.
+    grid : int
+        Points a side, N.
+    times : int
+        Number K of times, equally spaced in the angle at which X_t views the standardised plan.
+    splines, degree : int
+        B-splines per time (default N/2) and their degree (1 to 7).
+    regularization : float, optional
+        Final lambda. Default: from 1e-3 down in steps of sqrt(10) to 1e-9, stopped where the
+        residual no longer follows (slope below 0.25 in the log-log plane).
+    tail : float
+        Probability left out at either side of either marginal.
+    steps : int
+        Steps of RK4 across t in [0, 1] for tracing; error about 1e-8 at 96 on smooth fields.
+    num_threads : int, optional
+        Result independent of it.
+    progress : bool or callable, optional
+        ``True`` for a bar, or ``callback(done, total)``. On Ctrl-C the best plan so far is
+        returned, with status "interrupted".
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, the field's values have the wrong shape or are not finite
+        (the message says where), or the source is not a law. What the field raises surfaces.
+
+    Notes
+    -----
+    Accuracy: total variation 1e-3 on Gaussian plans, 0.02 on crossing ridges of correlation
+    +-0.95, from exact fields. Cost: O(N^2 K^2) + O((K M)^3) a Newton step, about 50 steps: 2 s at
+    the defaults on two cores.
+
+    Source: Korotin & Pammer (2025) for the problem and its uniqueness; the edge tracing, the
+    spline moments and the dual are this package's, in the tradition of maximum-entropy tomography
+    (Minerbo 1979).
+
+    Examples
+    --------
+    >>> import recouple as rc
+    >>> plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.8, 1.0)
+    >>> rec = rc.recover_plan(rc.velocity_field(plan), rc.Normal(0.0, 1.0), grid=48)
+    >>> rec.verdict, round(rec.plan.correlation, 2)
+    ('unique', 0.8)
+    """
+    if family not in ("auto", "line"):
+        raise ValueError(f"family must be 'auto' or 'line', got {family!r}")
+    options = Options(grid, times, splines, degree, regularization, tail, num_threads)
+    steps = whole_number("steps", steps, minimum=1)
+    velocity = as_field(field)
+    if velocity.dim != 1:
+        raise ValueError(f"field must have dim 1, got {velocity.dim}")
+    law0 = smooth_law("source", source)
+    law1 = None if target is None else smooth_law("target", target)
+
+    trace = _trace(velocity, law0, law1, options, steps)
+    reference = np.outer(trace.mass0, trace.mass1)
+    problem = Problem(
+        trace.x0,
+        trace.x1,
+        np.ascontiguousarray(reference / reference.sum()),
+        trace.times,
+        trace.knots,
+        options.degree,
+        trace.moments,
+        np.full(trace.moments.size, LAMBDA_FIRST),
+        trace.noise,
+        np.zeros(trace.moments.size),
+        np.zeros(trace.moments.size),
+    )
+    if options.regularization is None:
+        count = 1 + round(np.log(LAMBDA_LAST / LAMBDA_FIRST) / np.log(LAMBDA_STEP))
+        path = LAMBDA_FIRST * LAMBDA_STEP ** np.arange(count)
+    else:
+        last = options.regularization
+        count = 1 + max(0, round(np.log(last / LAMBDA_FIRST) / np.log(LAMBDA_STEP)))
+        path = np.geomspace(max(last, LAMBDA_FIRST), last, count) if count > 1 else np.array([last])
+    units = np.ones(problem.moments.size)
+    automatic = options.regularization is None
+    problem, history, ended, message = descend(
+        problem, path, units, automatic, options.threads, progress, "recover_plan"
+    )
+    recovery = finish(problem, history, ended, message, settings_of(options, path, history))
+    consistency = _field_consistency(recovery.plan, velocity, trace)
+    residuals = replace(recovery.residuals, field=consistency, mismatch=trace.mismatch)
+    return replace(recovery, residuals=residuals)
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """What the flow of v tells: the grid's box, end masses, and the moments of every p_t."""
+
+    x0: FloatArray
+    x1: FloatArray
+    mass0: FloatArray
+    mass1: FloatArray
+    times: FloatArray
+    knots: FloatArray
+    moments: FloatArray
+    noise: FloatArray
+    mismatch: float | None
+    quantiles: FloatArray  # (K, n): trajectories from midpoint quantiles of the source
+
+
+def _sweep(
+    field: VelocityField,
+    times: FloatArray,
+    groups: Sequence[FloatArray],
+    steps: int,
+    threads: int,
+) -> list[FloatArray]:
+    """Carry the points of each time along the flow to the last of ``times``.
+
+    All points in flight share their time, so a step is one call of the field.
+    """
+    moving = groups[0]
+    for before, after, joining in zip(times[:-1], times[1:], groups[1:], strict=True):
+        some = max(1, int(np.ceil(steps * abs(after - before) - 1e-9)))
+        moving = integrate(
+            field, moving, before, after, method="rk4", steps=some, num_threads=threads or None
+        ).x
+        if not np.isfinite(moving).all():
+            raise ValueError(
+                "field must carry points to finite places: a trajectory leaves the numbers "
+                f"between t = {min(before, after):.4g} and t = {max(before, after):.4g}"
+            )
+        moving = np.concatenate([moving, joining])
+    sizes = np.cumsum([len(g) for g in groups])[:-1]
+    return np.split(moving, sizes)
+
+
+def _trace(
+    field: VelocityField, source: Marginal, target: Marginal | None, options: Options, steps: int
+) -> _Trace:
+    threads, tail = options.threads, options.tail
+    levels = (np.arange(200) + 0.5) / 200
+    start = np.concatenate([source.ppf(np.array([tail, 1 - tail])), source.ppf(levels)])
+    _check_values(field, np.zeros(1), [start])
+    end = _sweep(field, np.array([0.0, 1.0]), [start, np.empty(0)], steps, threads)[0]
+    ends0 = start[:2]
+    ends1 = end[:2] if target is None else target.ppf(np.array([tail, 1 - tail]))
+    if not ends0[1] > ends0[0] or not ends1[1] > ends1[0]:
+        raise ValueError(
+            f"source and target must spread over an interval, got {ends0.tolist()} at time 0 and "
+            f"{ends1.tolist()} at time 1"
+        )
+    x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (ends0, ends1))
+
+    # Equal angles of view: X_t looks at the standardised plan along (1-t) s0 : t s1.
+    scale0, scale1 = np.std(start[2:]), np.std(end[2:])
+    angle = np.linspace(0, np.pi / 2, options.times)
+    times = np.sin(angle) * scale0 / (np.sin(angle) * scale0 + np.cos(angle) * scale1)
+    times[0], times[-1] = 0.0, 1.0
+    intervals = options.splines - options.degree
+    lows, highs = ((1 - times) * a + times * b for a, b in zip(ends0, ends1, strict=True))
+    knots = np.stack([lows, (highs - lows) / intervals, np.full(len(times), intervals)], axis=1)
+    features = [
+        _core.SplineFeatures(1 - t, t, k[0], k[1], intervals)
+        for t, k in zip(times, knots, strict=True)
+    ]
+    nodes = [_core.moment_abscissae(f, NODES) for f in features]
+    _check_values(field, times, nodes)
+
+    # Cells of the grid around x1, traced with the nodes of time 1 when p_1 is not given.
+    half = 0.5 * (x1[1] - x1[0])
+    edges = np.concatenate([x1 - half, [x1[-1] + half]])
+    last = np.concatenate([nodes[-1], edges])
+    at0 = _sweep(field, times[::-1], [last, *nodes[-2::-1]], steps, threads)[::-1]
+    edges_at0 = at0[-1][len(nodes[-1]) :]
+    at0[-1] = at0[-1][: len(nodes[-1])]
+    quantiles = np.empty((len(times), len(levels)))
+    moving = start[2:]
+    for k, t in enumerate(times):
+        if k > 0:
+            moving = _sweep(
+                field, np.array([times[k - 1], t]), [moving, moving[:0]], steps, threads
+            )[0]
+        quantiles[k] = moving
+
+    from0 = np.concatenate(
+        [
+            _core.spline_moments_of_cdf(f, options.degree, NODES, source.cdf(x))
+            for f, x in zip(features, at0, strict=True)
+        ]
+    )
+    mass0 = source.pdf(x0)
+    if target is None:
+        mass1 = _cell_masses(source.cdf(edges_at0), source.sf(edges_at0))
+        return _Trace(
+            x0, x1, mass0, mass1, times, knots, from0, np.zeros(from0.size), None, quantiles
+        )
+
+    at1 = _sweep(field, times, nodes, steps, threads)
+    cdf0 = [source.cdf(x) for x in at0]
+    cdf1 = [target.cdf(x) for x in at1]
+    from1 = np.concatenate(
+        [
+            _core.spline_moments_of_cdf(f, options.degree, NODES, c)
+            for f, c in zip(features, cdf1, strict=True)
+        ]
+    )
+    # Errors grow along the way: each end counts by the other's squared distance.
+    share = np.repeat((1 - times) ** 2 / ((1 - times) ** 2 + times**2), options.splines)
+    moments = share * from0 + (1 - share) * from1
+    noise = (share * (1 - share)) * (from0 - from1) ** 2
+    per_time = noise.reshape(len(times), -1).mean(axis=1)
+    mismatch = float(
+        np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in zip(cdf0, cdf1, strict=True)]))
+    )
+    return _Trace(
+        x0,
+        x1,
+        mass0,
+        target.pdf(x1),
+        times,
+        knots,
+        moments,
+        np.repeat(per_time, options.splines),
+        mismatch,
+        quantiles,
+    )
+
+
+def _check_values(field: VelocityField, times: FloatArray, groups: Sequence[FloatArray]) -> None:
+    for t, x in zip(times, groups, strict=True):
+        v = field(float(t), x)
+        bad = np.flatnonzero(~np.isfinite(v))
+        if bad.size:
+            i = bad[0]
+            raise ValueError(f"field must be finite, got {v[i]} at t = {t:.6g}, x = {x[i]:.6g}")
+
+
+def _cell_masses(cdf: FloatArray, sf: FloatArray) -> FloatArray:
+    """Point masses h p(x_j) from the cdf at the cell edges, to fourth order.
+
+    Differences are taken of the cdf below the median and of the survival function above, so that
+    neither tail cancels.
+    """
+    cells = np.where(cdf[1:] < 0.5, np.diff(cdf), -np.diff(sf))
+    padded = np.concatenate([[0.0], cells, [0.0]])
+    points: FloatArray = cells - (padded[2:] - 2 * cells + padded[:-2]) / 24
+    return np.where(points > 0, points, np.maximum(cells, 0.0))
+
+
+def _field_consistency(plan: GridPlan, field: VelocityField, trace: _Trace) -> float:
+    recovered = velocity_field(plan, LINEAR)
+    difference = total = 0.0
+    for t, x in zip(trace.times, trace.quantiles, strict=True):
+        v = field(float(t), x)
+        difference += float(np.sum((recovered(float(t), x) - v) ** 2))
+        total += float(np.sum(v**2))
+    return float(np.sqrt(difference / total)) if total > 0 else 0.0

@@ -1,0 +1,168 @@
+"""What a recovery returns: the plan, its verdict, its error bars, and how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recouple.arguments import FloatArray, frozen
+from recouple.inverse.dual import ErrorBar, Options, Problem, Stage, expectations
+from recouple.plan import GridPlan
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What the recovered plan leaves unexplained.
+
+    ``moments``: root mean square of the spline moments' misfit; ``per_time``: the same at each
+    time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along trajectories of v (None for snapshots);
+    ``mismatch``: root mean square difference between the cdfs that the two ends give (None unless
+    both ends are known): 0 for a field that carries the source to the target.
+    """
+
+    moments: float
+    per_time: FloatArray
+    field: float | None
+    mismatch: float | None
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """A recovered plan, what it is worth, and how it was found.
+
+    Attributes
+    ----------
+    plan : GridPlan
+        The recovered joint law of (X0, X1), total mass 1.
+    verdict : str
+        ``"unique"``: on the line the field and the source determine the plan (Korotin & Pammer
+        2025), provided the laws have an exponential moment; ``reason`` says what that rests on.
+    status : str
+        ``"converged"``, or what stopped the work; ``message`` puts it in a sentence.
+    residuals : Residuals
+    error_bars : dict of str to ErrorBar
+        Correlation and mixed moments; :meth:`expectation` gives those of any functional.
+    settings : dict
+        Every choice made, automatic or not.
+    history : tuple of Stage
+    """
+
+    plan: GridPlan
+    verdict: str
+    reason: str
+    status: str
+    message: str
+    residuals: Residuals
+    error_bars: dict[str, ErrorBar]
+    settings: dict[str, Any]
+    history: tuple[Stage, ...]
+    problem: Problem = dataclass_field(repr=False)
+
+    def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
+        """Return E[function(X0, X1)] with its error bar.
+
+        Parameters
+        ----------
+        function : callable
+            Takes arrays x0 and x1 of one shape, returns values of that shape.
+        """
+        return expectations(self.problem, [function])[0]
+
+    def __repr__(self) -> str:
+        return (
+            f"Recovery({self.verdict}, {self.status}, correlation "
+            f"{self.error_bars['correlation']}, moment residual {self.residuals.moments:.1e})"
+        )
+
+    def summary(self) -> str:
+        """Return the findings as a text of a dozen lines."""
+        n0, n1 = len(self.plan.x0), len(self.plan.x1)
+        lines = [
+            f"recovered plan    {n0} x {n1} grid, "
+            f"x0 in [{self.plan.x0[0]:.4g}, {self.plan.x0[-1]:.4g}], "
+            f"x1 in [{self.plan.x1[0]:.4g}, {self.plan.x1[-1]:.4g}]",
+            f"verdict           {self.verdict}: {self.reason}",
+            f"status            {self.status}: {self.message}",
+            f"moment residual   {self.residuals.moments:.2e} (worst time "
+            f"{self.residuals.per_time.max():.2e})",
+        ]
+        if self.residuals.field is not None:
+            lines.append(f"field consistency {self.residuals.field:.2e}")
+        if self.residuals.mismatch is not None:
+            lines.append(f"two-sided mismatch {self.residuals.mismatch:.2e}")
+        lines += [f"{name:<17} {bar}" for name, bar in self.error_bars.items()]
+        chosen = ", ".join(f"{k} = {v}" for k, v in self.settings.items())
+        lines.append(f"settings          {chosen}")
+        return "\n".join(lines)
+
+
+def finish(
+    problem: Problem,
+    history: tuple[Stage, ...],
+    status: str,
+    message: str,
+    settings: dict[str, Any],
+) -> Recovery:
+    """Turn a solved problem into a result."""
+    dual = problem.dual()
+    misfit = (dual.moments() - problem.moments).reshape(len(problem.times), -1)
+    per_time = np.sqrt(np.mean(misfit**2, axis=1))
+    noise = np.maximum(problem.noise, np.repeat(per_time**2, misfit.shape[1]))
+    problem = replace(problem, noise=noise)
+    mass = dual.mass().reshape(len(problem.x0), len(problem.x1))
+    plan = GridPlan(problem.x0, problem.x1, mass)
+    moments = {
+        "E[X0 X1]": lambda x, y: x * y,
+        "E[X0^2 X1]": lambda x, y: x * x * y,
+        "E[X0 X1^2]": lambda x, y: x * y * y,
+    }
+    bars = dict(zip(moments, expectations(problem, list(moments.values())), strict=True))
+    bars = {"correlation": correlation_bar(problem, plan), **bars}
+    tails = max(mass[[0, -1]].sum(), mass[:, [0, -1]].sum())
+    reason = (
+        "on the line the field and the source law determine the plan if both ends have an "
+        f"exponential moment; mass at the edge of the grid {tails:.0e}"
+    )
+    residuals = Residuals(
+        moments=float(np.sqrt(np.mean(misfit**2))),
+        per_time=frozen(per_time),
+        field=None,
+        mismatch=None,
+    )
+    return Recovery(
+        plan=plan,
+        verdict="unique",
+        reason=reason,
+        status=status,
+        message=message,
+        residuals=residuals,
+        error_bars=bars,
+        settings=settings,
+        history=history,
+        problem=problem,
+    )
+
+
+def correlation_bar(problem: Problem, plan: GridPlan) -> ErrorBar:
+    """Return the correlation of the plan with its error bar."""
+    p0, p1 = plan.mass.sum(axis=1), plan.mass.sum(axis=0)
+    mean0, mean1 = p0 @ plan.x0, p1 @ plan.x1
+    std0 = np.sqrt(p0 @ (plan.x0 - mean0) ** 2)
+    std1 = np.sqrt(p1 @ (plan.x1 - mean1) ** 2)
+    return expectations(problem, [lambda x, y: (x - mean0) * (y - mean1) / (std0 * std1)])[0]
+
+
+def settings_of(options: Options, path: FloatArray, history: tuple[Stage, ...]) -> dict[str, Any]:
+    """Return every choice made, automatic or not."""
+    return {
+        "grid": options.grid,
+        "times": options.times,
+        "splines": options.splines,
+        "degree": options.degree,
+        "regularization": history[-1].regularization if history else float(path[0]),
+    }

@@ -1,0 +1,211 @@
+"""Recovery on the line from snapshots: samples or laws of X_t at several times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recouple import _core
+from recouple.arguments import FloatArray, real_array
+from recouple.inverse.dual import NODES, Options, Problem, descend, smooth_law
+from recouple.inverse.recovery import Recovery, finish, settings_of
+from recouple.marginal import Empirical, Marginal, NormalMixture, as_marginal
+from recouple.progress import Progress
+
+FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
+
+
+def recover_plan_from_snapshots(
+    times: ArrayLike,
+    snapshots: Sequence[Marginal | ArrayLike],
+    *,
+    source: Marginal | ArrayLike | None = None,
+    target: Marginal | ArrayLike | None = None,
+    grid: int = 96,
+    splines: int | None = None,
+    degree: int = 5,
+    regularization: float | None = None,
+    tail: float = 1e-6,
+    num_threads: int | None = None,
+    progress: Progress = None,
+) -> Recovery:
+    r"""Recover a plan on the line from snapshots: samples or laws of X_t at several times.
+
+    The same dual as :func:`recover_plan`, with moments averaged over samples and the penalty
+    :math:`\lambda_{km} = \mu\, \mathrm{Var}(g_{km})`; the multiple :math:`\mu` is the one that
+    best predicts the half of each snapshot that was held out.
+
+    Parameters
+    ----------
+    times : array of shape (K,)
+        Distinct times in [0, 1], at least two.
+    snapshots : sequence of K arrays of samples, or laws on the line
+        ``snapshots[k]`` are draws of X at ``times[k]`` (or its law, taken as exact).
+    source, target : law or samples, optional
+        Law of X0 and X1, used for the reference measure; by default from the snapshots at times 0
+        and 1, or normal with the mean and variance that the other times extrapolate to.
+    regularization : float, optional
+        The multiple mu. Default: chosen between 1 and 10^4 by cross-validation.
+    grid, splines, degree, tail, num_threads, progress
+        As in :func:`recover_plan`; ``splines`` defaults to N/3.
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two times, a time repeats or lies outside [0, 1], or a snapshot is
+        empty or not finite.
+
+    Notes
+    -----
+    Accuracy: total variation about 0.05 for smooth plans from 17 snapshots of 10^4 samples.
+
+    Examples
+    --------
+    >>> import numpy as np, recouple as rc
+    >>> rng = np.random.default_rng(0)
+    >>> x0 = rng.normal(size=4000)
+    >>> x1 = 0.6 * x0 + 0.8 * rng.normal(size=4000)
+    >>> t = np.linspace(0, 1, 9)
+    >>> rec = rc.recover_plan_from_snapshots(t, [(1 - s) * x0 + s * x1 for s in t], grid=48)
+    >>> abs(rec.plan.correlation - 0.6) < 0.05
+    True
+    """
+    t = real_array("times", times, ndim=1)
+    if len(np.unique(t)) != len(t) or len(t) < 2:
+        raise ValueError(
+            f"times must hold at least two different times, each once, got {t.tolist()}"
+        )
+    if t.min() < 0 or t.max() > 1:
+        raise ValueError(f"times must lie in [0, 1], got {t.min():g} to {t.max():g}")
+    if len(snapshots) != len(t):
+        raise ValueError(f"snapshots must have {len(t)} entries like times, got {len(snapshots)}")
+    options = Options(
+        grid,
+        len(t),
+        splines if splines is not None else max(degree + 2, grid // 3),
+        degree,
+        regularization,
+        tail,
+        num_threads,
+    )
+    order = np.argsort(t)
+    t = t[order]
+    laws: list[Marginal] = []
+    for k in order:
+        try:
+            laws.append(as_marginal(snapshots[k]))
+        except ValueError as error:
+            raise ValueError(f"snapshots[{k}]: {error}") from None
+
+    ends = [_end_law(end, given, t, laws) for end, given in ((0, source), (1, target))]
+    boxes = [law.ppf(np.array([tail, 1 - tail])) for law in ends]
+    x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in boxes)
+    reference = np.outer(ends[0].pdf(x0), ends[1].pdf(x1))
+    intervals = options.splines - degree
+    lows, highs = ((1 - t) * a + t * b for a, b in zip(*boxes, strict=True))
+    knots = np.stack([lows, (highs - lows) / intervals, np.full(len(t), intervals)], axis=1)
+    problem = Problem(
+        x0,
+        x1,
+        np.ascontiguousarray(reference / reference.sum()),
+        t,
+        knots,
+        degree,
+        *[np.zeros(len(t) * options.splines)] * 5,
+    )
+    moments, variance = _snapshot_moments(problem, laws)
+    problem = replace(problem, moments=moments, noise=variance)
+    floor = np.repeat([_floor(law) for law in laws], options.splines)
+
+    path = FOLDS
+    if regularization is not None:
+        path = np.append(FOLDS[regularization < FOLDS], regularization)
+    elif any(isinstance(law, Empirical) for law in laws):
+        scores = _held_out_scores(problem, laws, floor, options.threads)
+        path = FOLDS[: int(np.argmin(scores)) + 1]
+    problem, history, status, message = descend(
+        problem,
+        path,
+        variance + floor,
+        False,
+        options.threads,
+        progress,
+        "recover_plan_from_snapshots",
+    )
+    if regularization is None and status == "converged":
+        message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
+    return finish(problem, history, status, message, settings_of(options, path, history))
+
+
+def _floor(law: Marginal) -> float:
+    """Smallest variance credited to a moment: that of a feature which no sample met, or 1e-10."""
+    return float(np.sum(law.weights**2) ** 2) if isinstance(law, Empirical) else 1e-10
+
+
+def _end_law(
+    end: int, given: Marginal | ArrayLike | None, t: FloatArray, laws: Sequence[Marginal]
+) -> Marginal:
+    """Return the law of X0 (end 0) or X1 (end 1) for the reference measure."""
+    if given is not None:
+        return smooth_law("source" if end == 0 else "target", given)
+    at = np.flatnonzero(t == end)
+    if at.size:
+        return smooth_law(f"the snapshot at t = {end}", laws[at[0]])
+    # E X_t is linear in t and Var X_t quadratic: fit and extrapolate.
+    means = np.array([float(law.mean()) for law in laws])
+    variances = np.array([float(law.std()) ** 2 for law in laws])
+    mean = np.polyval(np.polyfit(t, means, 1), end)
+    variance = np.polyval(np.polyfit(t, variances, min(2, len(t) - 1)), end)
+    spread = np.sqrt(variance if variance > 0 else variances.max())
+    return NormalMixture(np.ones(1), np.array([mean]), np.array([spread]))
+
+
+def _snapshot_moments(problem: Problem, laws: Sequence[Marginal]) -> tuple[FloatArray, FloatArray]:
+    means, variances = [], []
+    for f, law in zip(problem.features(), laws, strict=True):
+        if isinstance(law, Empirical):
+            values = np.ascontiguousarray(law.values)
+            mean, variance = _core.spline_moments_of_samples(
+                f, problem.degree, values, np.ascontiguousarray(law.weights)
+            )
+        else:
+            cdf = law.cdf(_core.moment_abscissae(f, NODES))
+            mean = _core.spline_moments_of_cdf(f, problem.degree, NODES, cdf)
+            variance = np.zeros_like(mean)
+        means.append(mean)
+        variances.append(variance)
+    return np.concatenate(means), np.concatenate(variances)
+
+
+def _held_out_scores(
+    problem: Problem, laws: Sequence[Marginal], floor: FloatArray, threads: int
+) -> FloatArray:
+    """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other."""
+    halves: list[list[Marginal]] = [[], []]
+    rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
+    for law in laws:
+        if not isinstance(law, Empirical) or len(law.values) < 4:
+            halves[0].append(law)
+            halves[1].append(law)
+            continue
+        side = rng.permutation(len(law.values)) % 2
+        for half in (0, 1):
+            chosen = side == half
+            halves[half].append(Empirical(law.values[chosen], law.weights[chosen]))
+    data = [_snapshot_moments(problem, half) for half in halves]
+    scores = np.zeros(len(FOLDS))
+    for fitted, held in ((0, 1), (1, 0)):
+        moments, variance = data[fitted]
+        dual = problem.dual()
+        for i, multiple in enumerate(FOLDS):
+            dual.solve(moments, multiple * (variance + floor), 1e-6, 60, threads, None)
+            misfit = dual.moments() - data[held][0]
+            scores[i] += float(np.sum(misfit**2 / (data[held][1] + floor)))
+    return scores
