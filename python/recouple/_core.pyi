@@ -1,0 +1,471 @@
+"""
+Compiled core of recouple. Internal: the public names live in the package.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import numpy.typing
+import typing
+__all__: list[str] = ['DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'callable_field', 'coefficients', 'compiler', 'default_threads', 'empirical', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_slice', 'in_forked_child', 'integrate', 'mixture_field', 'moment_abscissae', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'use_sort', 'wasserstein_1d']
+class Marginal:
+    """
+    A law on the line, of any kind.
+    """
+    def atoms(self) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Sorted values and weights of an empirical law; no weights if they are equal.
+        """
+    @typing.overload
+    def cdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def cdf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    @typing.overload
+    def isf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def isf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    @typing.overload
+    def logcdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def logcdf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    @typing.overload
+    def logpdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def logpdf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    @typing.overload
+    def logsf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def logsf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    def mean(self) -> float:
+        """
+        Mean.
+        """
+    def mixture(self) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Weights, means and standard deviations of a mixture.
+        """
+    def mixture_iterations(self, u: numpy.typing.NDArray[numpy.float64]) -> int:
+        """
+        Most iterations that any of these quantiles takes.
+        """
+    @typing.overload
+    def pdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def pdf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    @typing.overload
+    def ppf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def ppf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    @typing.overload
+    def sf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        At each point of an array.
+        """
+    @typing.overload
+    def sf(self, x: float) -> float:
+        """
+        At one point.
+        """
+    def std(self) -> float:
+        """
+        Standard deviation.
+        """
+    def support(self) -> tuple[float, float]:
+        """
+        The least interval that holds the law.
+        """
+class Interpolant:
+    """
+    X_t = a(t) X0 + b(t) X1.
+    
+    Members:
+    
+      linear
+    
+      trigonometric
+    """
+    __members__: typing.ClassVar[dict[str, Interpolant]]
+    linear: typing.ClassVar[Interpolant]
+    trigonometric: typing.ClassVar[Interpolant]
+    @typing.overload
+    def __eq__(self, other: Interpolant) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: Interpolant) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
+class MixturePlan:
+    """
+    Gaussian mixture on R^2, the joint law of (X0, X1).
+    """
+    def __init__(self, weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], covs: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+class GridPlan:
+    """
+    Masses on a rectangular grid.
+    """
+    def __init__(self, x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], mass: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+class GridDensity:
+    """
+    The spline density of a grid plan.
+    """
+    def __init__(self, plan: GridPlan) -> None:
+        ...
+class Field:
+    """
+    A velocity field, native or a Python callable.
+    """
+    def __call__(self, t: numpy.typing.NDArray[numpy.float64], x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    def divergence(self, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Velocity and divergence at one time.
+        """
+    def jacobian(self, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Jacobian at one time, (n, D, D).
+        """
+    @property
+    def differentiable(self) -> bool:
+        ...
+    @property
+    def dim(self) -> int:
+        ...
+    @property
+    def native(self) -> bool:
+        ...
+class SplineFeatures:
+    """
+    B-splines of a X0 + b X1 at one time.
+    """
+    def __init__(self, a: typing.SupportsFloat | typing.SupportsIndex, b: typing.SupportsFloat | typing.SupportsIndex, first: typing.SupportsFloat | typing.SupportsIndex, spacing: typing.SupportsFloat | typing.SupportsIndex, intervals: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def a(self) -> float:
+        ...
+    @property
+    def b(self) -> float:
+        ...
+    @property
+    def first(self) -> float:
+        ...
+    @property
+    def intervals(self) -> int:
+        ...
+    @property
+    def spacing(self) -> float:
+        ...
+class DualStage:
+    """
+    How one solve of the dual ended.
+    """
+    @property
+    def divergence(self) -> float:
+        ...
+    @property
+    def iterations(self) -> int:
+        ...
+    @property
+    def residual(self) -> float:
+        ...
+    @property
+    def status(self) -> str:
+        ...
+class EntropicDual:
+    """
+    The entropic dual on one grid, warm started.
+    """
+    def __init__(self, x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], reference: numpy.typing.NDArray[numpy.float64], features: collections.abc.Sequence[SplineFeatures], degree: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def mass(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    def moments(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    def solve(self, moments: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], decrement: typing.SupportsFloat | typing.SupportsIndex, max_iterations: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, callback: typing.Any) -> DualStage:
+        ...
+    def uncertainty(self, functionals: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], noise_variance: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Rows (mean, standard error, resolved fraction, variance).
+        """
+    @property
+    def size(self) -> int:
+        ...
+    @property
+    def theta(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    @theta.setter
+    def theta(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None:
+        ...
+class Method:
+    """
+    A way to solve dx/dt = v(t, x).
+    
+    Members:
+    
+      euler
+    
+      midpoint
+    
+      heun
+    
+      rk4
+    
+      bosh3
+    
+      dopri5
+    
+      tsit5
+    
+      dop853
+    """
+    __members__: typing.ClassVar[dict[str, Method]]
+    bosh3: typing.ClassVar[Method]
+    dop853: typing.ClassVar[Method]
+    dopri5: typing.ClassVar[Method]
+    euler: typing.ClassVar[Method]
+    heun: typing.ClassVar[Method]
+    midpoint: typing.ClassVar[Method]
+    rk4: typing.ClassVar[Method]
+    tsit5: typing.ClassVar[Method]
+    @typing.overload
+    def __eq__(self, other: Method) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: Method) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
+def callable_field(function: collections.abc.Callable, dim: typing.SupportsInt | typing.SupportsIndex) -> Field:
+    """
+    A Python callable v(t, x) as a field.
+    """
+def coefficients(interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex) -> tuple[float, float, float, float]:
+    """
+    a, b and their derivatives at t.
+    """
+def compiler() -> str:
+    """
+    Compiler of this build.
+    """
+def default_threads() -> int:
+    """
+    Threads used when a call does not say.
+    """
+def empirical(values: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64]) -> Marginal:
+    """
+    Atoms; no weights stand for equal ones.
+    """
+def grid_density(density: GridDensity, x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Density at pairs.
+    """
+def grid_field(t: numpy.typing.NDArray[numpy.float64], x: numpy.typing.NDArray[numpy.float64], v: numpy.typing.NDArray[numpy.float64], monotone: bool, linear: bool) -> Field:
+    """
+    Field by cubic interpolation on a grid of (t, x).
+    """
+def grid_plan_density(density: GridDensity, interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Density of X_t of a grid plan.
+    """
+def grid_plan_field(plan: GridPlan, interpolant: Interpolant) -> Field:
+    """
+    Field of a grid plan.
+    """
+def grid_slice(density: GridDensity, x0: typing.SupportsFloat | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Density along x1 at the grid points, for one x0.
+    """
+def in_forked_child() -> bool:
+    """
+    True in a child of fork, where all runs serially.
+    """
+def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.SupportsFloat | typing.SupportsIndex, t1: typing.SupportsFloat | typing.SupportsIndex, t_eval: numpy.typing.NDArray[numpy.float64], method: Method, rtol: typing.SupportsFloat | typing.SupportsIndex, atol: typing.SupportsFloat | typing.SupportsIndex, max_steps: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, progress: typing.Any) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Ends, times, status, steps, rejected, evaluations, points at t_eval.
+    """
+def mixture_field(plan: MixturePlan, interpolant: Interpolant) -> Field:
+    """
+    Closed-form field of a mixture plan.
+    """
+def moment_abscissae(features: SplineFeatures, nodes: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Where a cdf must be known for its spline moments.
+    """
+def normal(mean: typing.SupportsFloat | typing.SupportsIndex, std: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
+    """
+    A normal law.
+    """
+def normal_mixture(weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], stds: numpy.typing.NDArray[numpy.float64]) -> Marginal:
+    """
+    A mixture of normal laws.
+    """
+def numeric_erf(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    erf(x).
+    """
+def numeric_erfc(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    erfc(x).
+    """
+def numeric_erfcx(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    exp(x^2) erfc(x).
+    """
+def numeric_exp(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    exp(x).
+    """
+def numeric_log(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    log(x).
+    """
+def numeric_normal_cdf(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Phi(x).
+    """
+def numeric_normal_quantile(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Phi^-1(u).
+    """
+def openmp_runtime() -> str:
+    """
+    Name of the OpenMP runtime of this build.
+    """
+def python_marginal(evaluate: collections.abc.Callable, mean: typing.SupportsFloat | typing.SupportsIndex, std: typing.SupportsFloat | typing.SupportsIndex, lower: typing.SupportsFloat | typing.SupportsIndex, upper: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
+    """
+    A law whose evaluate(name, x) is written in Python.
+    """
+def sample_conditional(plan: MixturePlan, x0: numpy.typing.NDArray[numpy.float64], u: numpy.typing.NDArray[numpy.float64], z: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    One draw of X1 given each X0, from uniforms and normals.
+    """
+def sample_grid_conditional(density: GridDensity, x0: numpy.typing.NDArray[numpy.float64], u: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    One draw of X1 given each X0, from uniforms.
+    """
+def simd_level() -> str:
+    """
+    Instruction set chosen when the library was loaded.
+    """
+def sort_backend() -> str:
+    """
+    Name of the sort in use.
+    """
+def spline_moments_of_cdf(features: SplineFeatures, degree: typing.SupportsInt | typing.SupportsIndex, nodes: typing.SupportsInt | typing.SupportsIndex, cdf: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Spline moments of a cdf.
+    """
+def spline_moments_of_samples(features: SplineFeatures, degree: typing.SupportsInt | typing.SupportsIndex, samples: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64]) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Sample means of the splines, and the variances of those means.
+    """
+def use_sort(name: str) -> None:
+    """
+    Choose the sort: "numpy" or "own".
+    """
+@typing.overload
+def wasserstein_1d(u_values: numpy.typing.NDArray[numpy.float64], v_values: numpy.typing.NDArray[numpy.float64], u_weights: numpy.typing.NDArray[numpy.float64] | None, v_weights: numpy.typing.NDArray[numpy.float64] | None, *, u_rows: numpy.typing.NDArray[numpy.uint64], v_rows: numpy.typing.NDArray[numpy.uint64], p: typing.SupportsFloat | typing.SupportsIndex, power: bool, assume_sorted: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Distances between rows of samples, one for each pair of rows.
+    """
+@typing.overload
+def wasserstein_1d(u_values: numpy.typing.NDArray[numpy.float32], v_values: numpy.typing.NDArray[numpy.float32], u_weights: numpy.typing.NDArray[numpy.float32] | None, v_weights: numpy.typing.NDArray[numpy.float32] | None, *, u_rows: numpy.typing.NDArray[numpy.uint64], v_rows: numpy.typing.NDArray[numpy.uint64], p: typing.SupportsFloat | typing.SupportsIndex, power: bool, assume_sorted: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Distances between rows of samples, one for each pair of rows.
+    """
+__version__: str = '0.1.0'

@@ -34,7 +34,7 @@ def real_array(
         raise ValueError(f"{name} must be convertible to an array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    array = np.require(array, dtype=np.float64, requirements="CA")
+    array = np.require(array, dtype=np.float64, requirements=["C", "A"])
     if shape is not None:
         fits = array.ndim == len(shape) and all(
             want is None or want == got for want, got in zip(shape, array.shape, strict=True)
@@ -85,7 +85,7 @@ def real_number(
     return number
 
 
-def whole_number(name: str, value: int, *, minimum: int = 0) -> int:
+def whole_number(name: str, value: int | np.integer[Any], *, minimum: int = 0) -> int:
     """Return ``value`` as an int of at least ``minimum``; booleans and fractions are refused."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number, got {value!r}")

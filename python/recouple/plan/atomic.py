@@ -22,8 +22,8 @@ class AtomicPlan(Plan):
     """Finitely many weighted pairs (x0[i], x1[i]).
 
     Its X_t is a cloud of atoms, so that a velocity exists at the atoms only.
-    ``smoothed(bandwidth)`` gives the mixture plan whose field is defined everywhere; no bandwidth is
-    chosen silently.
+    ``smoothed(bandwidth)`` gives the mixture plan whose field is defined everywhere; no bandwidth
+    is chosen silently.
 
     Parameters
     ----------

@@ -1,0 +1,298 @@
+"""The command ``recouple``: demo, recover, info."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recouple import _core, study
+from recouple.field import GridField, VelocityField, as_field
+from recouple.inverse import Recovery, recover_plan, recover_plan_from_snapshots
+from recouple.marginal import Marginal, Normal, NormalMixture, as_marginal
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 for input that cannot be used."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("recouple: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"recouple: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="recouple",
+        description="Recover the coupling behind a flow-matching velocity field.",
+        epilog="Start with 'recouple demo', then 'recouple recover --help'.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="recover the joint law of real households from its field alone",
+        description="Smooth 235 pairs of household income and food expenditure (Engel 1857) into "
+        "a plan, compute its flow-matching field, and recover the plan from the field and the law "
+        "of income alone. Prints a table and writes a picture.",
+    )
+    demo.add_argument(
+        "--figure",
+        type=Path,
+        default=Path("recouple-demo.png"),
+        help="picture (default: %(default)s)",
+    )
+    _common(demo)
+    demo.set_defaults(run=_demo)
+
+    recover = commands.add_parser(
+        "recover",
+        help="recover the plan behind your own field or snapshots",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Recover the joint law of (X0, X1) on the line from one of\n"
+        "  --field module:function  a Python function v(t, x): t a number, x an array (n,)\n"
+        "  --field grid.npz         arrays t (m,), x (k,) and v (m, k), interpolated\n"
+        "  --snapshots file.csv     columns t,x: samples of X_t at several times, sorted by t",
+        epilog="examples:\n"
+        "  recouple recover --field teacher:velocity --source 'normal(0,1)' --out plan.npz\n"
+        "  recouple recover --field grid.npz --source samples.csv --figure plan.png\n"
+        "  recouple recover --snapshots cloud.csv --figure plan.png\n\n"
+        "A source is 'normal(mean,std)', 'mixture(w,mean,std; w,mean,std; ...)', or a file of\n"
+        "samples (.npy, or text with one number a line).",
+    )
+    what = recover.add_mutually_exclusive_group(required=True)
+    what.add_argument("--field", help="module:function or grid.npz")
+    what.add_argument("--snapshots", type=Path, help="csv file with columns t,x")
+    recover.add_argument("--source", help="law of X0; needed with --field")
+    recover.add_argument("--target", help="law of X1, if known")
+    recover.add_argument(
+        "--grid", type=int, default=96, help="points a side (default: %(default)s)"
+    )
+    recover.add_argument("--out", type=Path, help="write the plan: arrays x0, x1, mass (.npz)")
+    recover.add_argument("--figure", type=Path, help="write a picture of the plan")
+    _common(recover)
+    recover.set_defaults(run=_recover)
+
+    info = commands.add_parser("info", help="version, compiler, instruction set, threads")
+    info.add_argument("--json", action="store_true", help="print JSON")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=int, help="threads (default: all this process may use)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def _progress(arguments: argparse.Namespace) -> bool:
+    return not arguments.quiet and not arguments.json and sys.stderr.isatty()
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    result = study.demo(num_threads=arguments.threads, progress=_progress(arguments))
+    if arguments.json:
+        print(json.dumps(result.figures(), indent=2))
+    else:
+        print(result.table())
+    try:
+        from recouple import plot
+
+        names = ("log income (standardised)", "log food expenditure (standardised)")
+        axes = plot.comparison(result.recovery.plan, result.truth, names=names)
+    except ImportError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+        return 0
+    _write_figure(axes[0, 0].figure, arguments.figure)
+    return 0
+
+
+def _recover(arguments: argparse.Namespace) -> int:
+    source = None if arguments.source is None else _law("--source", arguments.source)
+    target = None if arguments.target is None else _law("--target", arguments.target)
+    options: dict[str, Any] = {
+        "grid": arguments.grid,
+        "num_threads": arguments.threads,
+        "progress": _progress(arguments),
+    }
+    for path in (arguments.out, arguments.figure):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.resolve().parent}")
+    if arguments.snapshots is not None:
+        times, snapshots = _read_snapshots(arguments.snapshots)
+        rec = recover_plan_from_snapshots(times, snapshots, source=source, target=target, **options)
+    else:
+        if source is None:
+            raise ValueError(
+                "--field needs --source, the law of X0, such as --source 'normal(0,1)'"
+            )
+        rec = _guarded(lambda: recover_plan(_field(arguments.field), source, target, **options))
+    if arguments.out is not None:
+        rec.plan.save(arguments.out)
+    if arguments.json:
+        print(json.dumps(_figures(rec), indent=2))
+    else:
+        print(rec.summary())
+    if arguments.figure is not None:
+        from recouple import plot
+
+        _write_figure(plot.plan(rec.plan).figure, arguments.figure)
+    return 0
+
+
+def _guarded(work: Callable[[], Recovery]) -> Recovery:
+    """Put whatever a user's function raises into the one line that this command prints."""
+    try:
+        return work()
+    except (ValueError, OSError, ImportError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise ValueError(f"the field raised {type(error).__name__}: {error}") from error
+
+
+def _figures(rec: Recovery) -> dict[str, Any]:
+    return {
+        "verdict": rec.verdict,
+        "reason": rec.reason,
+        "status": rec.status,
+        "message": rec.message,
+        "moment_residual": rec.residuals.moments,
+        "field_consistency": rec.residuals.field,
+        "mismatch": rec.residuals.mismatch,
+        "error_bars": {
+            name: {"value": b.value, "error": b.error, "resolved": b.resolved}
+            for name, b in rec.error_bars.items()
+        },
+        "settings": rec.settings,
+    }
+
+
+def _write_figure(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=150)
+    print(f"picture: {path}", file=sys.stderr)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from recouple import __version__
+
+    facts = {
+        "version": __version__,
+        "compiler": _core.compiler(),
+        "simd": _core.simd_level(),
+        "openmp": _core.openmp_runtime(),
+        "threads": _core.default_threads(),
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+    }
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print("\n".join(f"{name:<9} {value}" for name, value in facts.items()))
+    return 0
+
+
+def _law(option: str, text: str) -> Marginal:
+    match = re.fullmatch(r"\s*(normal|mixture)\s*\((.*)\)\s*", text)
+    if match is None:
+        return _samples(option, Path(text))
+    name, body = match.groups()
+    try:
+        rows = [[float(entry) for entry in part.split(",")] for part in body.split(";")]
+        if name == "normal":
+            ((mean, std),) = rows
+            return Normal(mean, std)
+        weights, means, stds = np.array([(w, m, s) for w, m, s in rows]).T
+        return NormalMixture(weights, means, stds)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{option}: cannot read {text!r} as 'normal(mean,std)' or "
+            f"'mixture(w,mean,std; ...)': {error}"
+        ) from None
+
+
+def _samples(option: str, path: Path) -> Marginal:
+    if not path.exists():
+        raise ValueError(
+            f"{option}: {str(path)!r} is neither a file of samples nor a law such as 'normal(0,1)'"
+        )
+    try:
+        values = (
+            np.load(path) if path.suffix == ".npy" else np.array(path.read_text().split(), float)
+        )
+        return as_marginal(np.ravel(values))
+    except ValueError as error:
+        raise ValueError(f"{option}: {path}: {error}") from None
+
+
+def _field(text: str) -> VelocityField:
+    if text.endswith(".npz"):
+        path = Path(text)
+        if not path.exists():
+            raise ValueError(f"--field: there is no file {text}")
+        with np.load(path) as arrays:
+            missing = [name for name in ("t", "x", "v") if name not in arrays]
+            if missing:
+                raise ValueError(
+                    f"--field: {text} must hold arrays t, x and v, it lacks {', '.join(missing)}"
+                )
+            return GridField(arrays["t"], arrays["x"], arrays["v"])
+    module_name, colon, name = text.partition(":")
+    if not colon or not module_name or not name:
+        raise ValueError(f"--field: {text!r} is neither module:function nor a .npz file")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ValueError(f"--field: importing {module_name} failed: {error}") from None
+    function = getattr(module, name, None)
+    if function is None:
+        raise ValueError(f"--field: module {module_name} has no {name!r}")
+    return as_field(function)
+
+
+def _read_snapshots(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Read columns t,x; every complaint names the file and the line."""
+    rows: list[tuple[float, float]] = []
+    with path.open(newline="") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if not row or row[0].lstrip().startswith("#"):
+                continue
+            if [cell.strip() for cell in row] == ["t", "x"]:
+                continue
+            where = f"--snapshots: {path}, line {number}"
+            try:
+                t, x = (float(cell) for cell in row)
+            except ValueError:
+                raise ValueError(f"{where}: need two numbers t,x, got {','.join(row)!r}") from None
+            if not np.isfinite(t) or not np.isfinite(x):
+                raise ValueError(f"{where}: t and x must be finite, got {t},{x}")
+            if rows and t < rows[-1][0]:
+                raise ValueError(
+                    f"{where}: rows must be sorted by t, but {t:g} comes after {rows[-1][0]:g}"
+                )
+            rows.append((t, x))
+    if not rows:
+        raise ValueError(f"--snapshots: {path} holds no rows t,x")
+    data = np.array(rows)
+    times, first = np.unique(data[:, 0], return_index=True)
+    if len(times) < 2:
+        raise ValueError(
+            f"--snapshots: {path} holds one time only, t = {times[0]:g}; a plan needs at least two"
+        )
+    return times, np.split(data[:, 1], first[1:])

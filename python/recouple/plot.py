@@ -1,0 +1,152 @@
+"""Pictures, with matplotlib (the extra ``plot``). Every function takes ``ax`` and returns it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recouple.arguments import FloatArray
+from recouple.plan import GridPlan
+
+__all__ = ["comparison", "difference", "marginal_path", "plan", "recovery"]
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("pictures need matplotlib: pip install 'recouple[plot]'") from None
+    return pyplot
+
+
+def _axes(ax: Any) -> Any:
+    return _pyplot().subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _density(grid: GridPlan) -> FloatArray:
+    density: FloatArray = grid.mass.T / ((grid.x0[1] - grid.x0[0]) * (grid.x1[1] - grid.x1[0]))
+    return density
+
+
+def _on_grid(some_plan: Any, like: GridPlan | None) -> GridPlan:
+    if isinstance(some_plan, GridPlan):
+        return some_plan
+    if like is not None:
+        return cast(GridPlan, some_plan.on_grid(like.x0, like.x1))
+    return cast(GridPlan, some_plan.on_grid())
+
+
+def plan(some_plan: Any, ax: Any = None, *, vmax: float | None = None) -> Any:
+    """Draw the joint density of a plan on the line, with its colour scale.
+
+    Parameters
+    ----------
+    some_plan : GridPlan, MixturePlan or GaussianPlan
+    ax : matplotlib Axes, optional
+    vmax : float, optional
+        Upper end of the colour scale, to compare pictures.
+    """
+    ax = _axes(ax)
+    grid = _on_grid(some_plan, None)
+    image = ax.pcolormesh(
+        grid.x0,
+        grid.x1,
+        _density(grid),
+        cmap="magma_r",
+        vmin=0,
+        vmax=vmax,
+        shading="nearest",
+        rasterized=True,
+    )
+    ax.figure.colorbar(image, ax=ax, label="density")
+    ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    return ax
+
+
+def difference(recovered: GridPlan, truth: Any, ax: Any = None) -> Any:
+    """Draw the recovered density less the true one, on the recovered plan's grid."""
+    ax = _axes(ax)
+    delta = _density(recovered) - _density(_on_grid(truth, recovered))
+    most = float(np.abs(delta).max()) or 1.0
+    image = ax.pcolormesh(
+        recovered.x0,
+        recovered.x1,
+        delta,
+        cmap="PuOr",
+        vmin=-most,
+        vmax=most,
+        shading="nearest",
+        rasterized=True,
+    )
+    ax.figure.colorbar(image, ax=ax, label="difference of density")
+    ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    return ax
+
+
+def marginal_path(some_plan: Any, ax: Any = None, *, x: ArrayLike | None = None) -> Any:
+    """Draw the density of X_t over time, the marginal path p_t.
+
+    Parameters
+    ----------
+    some_plan : plan on the line
+    ax : matplotlib Axes, optional
+    x : array, optional
+        Where; by default over the central 99.9% of both ends.
+    """
+    ax = _axes(ax)
+    if x is None:
+        tails = np.array([5e-4, 1 - 5e-4])
+        ends = np.concatenate([some_plan.source.ppf(tails), some_plan.target.ppf(tails)])
+        x = np.linspace(ends.min(), ends.max(), 200)
+    points = np.asarray(x, dtype=float)
+    times = np.linspace(0, 1, 101)
+    densities = np.stack([some_plan.marginal(float(t)).pdf(points) for t in times], axis=1)
+    image = ax.pcolormesh(
+        times, points, densities, cmap="magma_r", vmin=0, shading="nearest", rasterized=True
+    )
+    ax.figure.colorbar(image, ax=ax, label="density of $X_t$")
+    ax.set(xlabel="time $t$", ylabel="$x$")
+    return ax
+
+
+def comparison(
+    recovered: GridPlan, truth: Any, *, names: tuple[str, str] = ("$x_0$", "$x_1$")
+) -> Any:
+    """Draw four panels: true plan, recovered plan, their difference, the marginal path.
+
+    Returns the array of Axes; ``axes[0, 0].figure`` is the figure.
+    """
+    _, axes = _pyplot().subplots(2, 2, figsize=(9.6, 7.6), layout="constrained")
+    exact = _on_grid(truth, recovered)
+    vmax = float(_density(exact).max())
+    plan(exact, axes[0, 0], vmax=vmax).set_title("true plan")
+    plan(recovered, axes[0, 1], vmax=vmax).set_title("recovered from the field alone")
+    difference(recovered, exact, axes[1, 0]).set_title("recovered less true")
+    marginal_path(recovered, axes[1, 1]).set_title("marginal path of the recovered plan")
+    for ax in axes.flat[:3]:
+        ax.set(xlabel=names[0], ylabel=names[1])
+    return axes
+
+
+def recovery(rec: Any, quantity: Literal["plan", "residuals"] = "plan", ax: Any = None) -> Any:
+    """Draw a recovery: its plan, or how each stage of the regularisation ended.
+
+    Parameters
+    ----------
+    rec : Recovery
+    quantity : {"plan", "residuals"}
+    ax : matplotlib Axes, optional
+    """
+    if quantity == "plan":
+        return plan(rec.plan, ax)
+    if quantity != "residuals":
+        raise ValueError(f"quantity must be 'plan' or 'residuals', got {quantity!r}")
+    ax = _axes(ax)
+    ax.loglog(
+        [s.regularization for s in rec.history], [s.residual for s in rec.history], "o-k", ms=4
+    )
+    ax.invert_xaxis()
+    ax.set(xlabel="regularisation", ylabel="moment residual")
+    return ax
