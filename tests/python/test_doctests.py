@@ -1,0 +1,22 @@
+"""The examples in the docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import recouple
+
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(recouple.__path__, "recouple.") if "_core" not in m.name
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of(name: str) -> None:
+    module = importlib.import_module(name)
+    results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0
