@@ -29,10 +29,11 @@ def engel_pairs() -> tuple[FloatArray, FloatArray]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from recouple.study import engel_pairs
     >>> income, food = engel_pairs()
     >>> len(income), round(float(np.median(food / income)), 2)
-    (235, 0.65)
+    (235, 0.66)
     """
     text = files("recouple").joinpath("data", "engel.csv").read_text()
     rows = [line for line in text.splitlines() if line and not line.startswith(("#", "income"))]

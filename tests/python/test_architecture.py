@@ -14,41 +14,48 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Rooms of the compiled core, each with all the rooms it may include.
-FOUNDATION = {"parallel", "simd"}
-CPP = {
+# A room, and the other rooms it may use: the table of docs/design.md.
+ROOMS: dict[str, set[str]] = {
     "parallel": set(),
     "simd": set(),
-    "numeric": set(),
-    "cholesky": {"parallel"},
+    "numeric": {"parallel"},
+    "sort": {"parallel"},
+    "marginal": {"numeric"},
+    "quantile": {"marginal", "numeric"},
+    "wasserstein": {"sort", "quantile", "marginal", "numeric"},
     "interpolant": set(),
-    "plan": {"marginal", "interpolant"},
-    "field": {"plan", "interpolant"},
-    "inverse": {"plan", "field", "flow", "quantile", "cholesky"},
+    "plan": {"marginal", "interpolant", "numeric"},
+    "field": {"plan", "interpolant", "numeric"},
+    "flow": {"field", "marginal"},
+    "inverse": {"plan", "field", "flow", "quantile", "marginal", "interpolant", "numeric"},
+    "distill": {"plan", "inverse", "flow", "wasserstein"},
 }
-
-# Modules of the package; "core" modules serve all of them.
-SHARED = {"_core", "arguments", "progress"}
-PYTHON = {
-    "arguments": set(),
-    "progress": set(),
-    "interpolant": set(),
-    "plan": {"marginal", "interpolant", "field"},
-    "field": {"plan", "interpolant"},
-    "inverse": {"plan", "field", "flow", "quantile", "marginal", "interpolant"},
+# Rooms of the package that serve every other, and rooms that may use every other.
+EVERYWHERE = {"_core", "arguments", "progress", "parallel", "simd"}
+ON_TOP = {"plot", "study", "cli", "interop"}
+# A file that is part of a room without bearing its name.
+PART_OF = {
+    "cholesky": "numeric",
+    "lanes": "flow",
+    "tableau": "flow",
+    "field_grid": "field",
 }
+# Headers for kernel sources of any room.
+KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8"}
 
 
-def cpp_room(path: Path) -> str:
-    return path.stem
+def room_of(name: str) -> str:
+    return PART_OF.get(name, name)
 
 
 def included_rooms(path: Path) -> set[str]:
-    text = path.read_text()
-    return set(re.findall(r'#include "(?:recouple|kernels)/(\w+)\.hpp"', text)) - {
-        "dispatch",
-        "vecmath",
-    }
+    names = re.findall(r'#include "(?:recouple/|kernels/)?(\w+)\.hpp"', path.read_text())
+    return {room_of(name) for name in names if name not in KERNEL_TOOLS}
+
+
+def may_use(room: str) -> set[str]:
+    assert room in ROOMS, f"{room} is not a room: add it to docs/design.md and to this table"
+    return ROOMS[room] | EVERYWHERE | {room}
 
 
 @pytest.mark.parametrize(
@@ -57,12 +64,10 @@ def included_rooms(path: Path) -> set[str]:
     ids=lambda p: str(p.relative_to(ROOT / "cpp")),
 )
 def test_a_source_of_the_core_includes_only_rooms_it_may_use(path: Path) -> None:
-    room = cpp_room(path)
-    if room in {"dispatch", "vecmath"}:
-        assert included_rooms(path) <= FOUNDATION
-        return
-    assert room in CPP, f"{room} is not a room: add it to docs/design.md and to this table"
-    assert included_rooms(path) <= CPP[room] | FOUNDATION | {room}
+    if path.stem in KERNEL_TOOLS:
+        assert included_rooms(path) <= {"simd"}
+    else:
+        assert included_rooms(path) <= may_use(room_of(path.stem))
 
 
 def test_the_core_knows_no_python_and_one_file_knows_openmp() -> None:
@@ -85,15 +90,23 @@ def imported_rooms(path: Path) -> set[str]:
     return rooms
 
 
+PACKAGE = ROOT / "python" / "recouple"
+
+
 @pytest.mark.parametrize(
     "path",
-    sorted(p for p in (ROOT / "python" / "recouple").glob("*.py") if p.stem != "__init__"),
-    ids=lambda p: p.stem,
+    sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem[:2] != "__"),
+    ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_a_module_imports_only_rooms_it_may_use(path: Path) -> None:
-    assert path.stem in PYTHON, f"{path.stem} is not a room: add it to docs/design.md and here"
-    allowed = PYTHON[path.stem] | SHARED | {path.stem}
-    assert imported_rooms(path) <= allowed
+    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    imported = imported_rooms(path)
+    if room in {"arguments", "progress"}:
+        assert not imported
+    elif room in ON_TOP:
+        assert "cli" not in imported - {room}
+    else:
+        assert imported <= may_use(room)
 
 
 def test_importing_the_package_needs_numpy_alone() -> None:

@@ -11,7 +11,9 @@ import pytest
 import recouple
 
 MODULES = sorted(
-    m.name for m in pkgutil.walk_packages(recouple.__path__, "recouple.") if "_core" not in m.name
+    m.name
+    for m in pkgutil.walk_packages(recouple.__path__, "recouple.")
+    if not m.name.endswith(("._core", ".__main__"))
 )
 
 

@@ -1,0 +1,7 @@
+"""``python -m recouple``: the command line."""
+
+import sys
+
+from recouple.cli import main
+
+sys.exit(main())

@@ -1,0 +1,55 @@
+"""Pictures: every function takes an axis and returns it, and none needs more than matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import recouple as rc
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+TRUTH = rc.GaussianPlan(0, 0, 1, 0.5, 1)
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    matplotlib.pyplot.close("all")
+
+
+@pytest.fixture(scope="module")
+def rec() -> rc.Recovery:
+    return rc.recover_plan(rc.velocity_field(TRUTH), TRUTH.source, grid=32, times=5)
+
+
+def test_each_picture_draws_on_the_axis_it_is_given(rec: rc.Recovery) -> None:
+    from matplotlib import pyplot
+
+    drawings: list[Any] = [
+        lambda ax: rc.plot.plan(TRUTH, ax),
+        lambda ax: rc.plot.difference(rec.plan, TRUTH, ax),
+        lambda ax: rc.plot.marginal_path(TRUTH, ax),
+        lambda ax: rc.plot.recovery(rec, ax=ax),
+        lambda ax: rc.plot.recovery(rec, "residuals", ax),
+    ]
+    for draw in drawings:
+        _, ax = pyplot.subplots()
+        assert draw(ax) is ax
+        assert ax.get_xlabel()
+        assert ax.get_ylabel()
+        assert ax.has_data()
+
+
+def test_the_comparison_has_four_titled_panels(rec: rc.Recovery) -> None:
+    axes = rc.plot.comparison(rec.plan, TRUTH, names=("a", "b"))
+    assert axes.shape == (2, 2)
+    assert all(ax.get_title() for ax in axes.flat)
+
+
+def test_an_unknown_quantity_is_named(rec: rc.Recovery) -> None:
+    with pytest.raises(ValueError, match="quantity must be"):
+        rc.plot.recovery(rec, "tea")  # type: ignore[arg-type]
