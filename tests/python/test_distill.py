@@ -14,7 +14,9 @@ import recouple as rc
     "plan",
     [
         rc.GaussianPlan(0, 1, 1, 0.8, 2),
-        rc.MixturePlan([0.4, 0.6], [[-1, 1], [1, -1]], [0.3 * np.eye(2), [[0.5, 0.2], [0.2, 0.4]]]),
+        rc.MixturePlan(
+            [0.4, 0.6], [[-1, 1], [1, -1]], np.array([0.3 * np.eye(2), [[0.5, 0.2], [0.2, 0.4]]])
+        ),
         rc.GaussianPlan(0, 1, 1, 0.8, 2).on_grid(96, 96),
     ],
     ids=["gaussian", "mixture", "grid"],

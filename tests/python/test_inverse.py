@@ -20,7 +20,9 @@ def correlated(rho: float, std: float = 1.0) -> np.ndarray[Any, Any]:
 RIDGES = rc.MixturePlan(
     [0.5, 0.5], [[0, 0], [0, 0]], [correlated(0.95, 1.2), correlated(-0.95, 1.2)]
 )
-BLOBS = rc.MixturePlan([1 / 3] * 3, [[-2, 1], [0, -2], [2, 2.2]], [correlated(0, 0.35)] * 3)
+BLOBS = rc.MixturePlan(
+    [1 / 3] * 3, [[-2.0, 1.0], [0.0, -2.0], [2.0, 2.2]], [correlated(0, 0.35)] * 3
+)
 
 
 def total_variation(recovered: rc.GridPlan, truth: rc.MixturePlan) -> float:

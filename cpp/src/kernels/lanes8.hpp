@@ -1,7 +1,7 @@
 // Eight doubles as one value, for kernels whose inner loop is exactly eight wide.
 //
-// The compiler's vector extension: one register with AVX-512, two with AVX2, four below. Included by
-// kernel sources only (see vecmath.hpp).
+// The compiler's vector extension: one register with AVX-512, two with AVX2, four below. Included
+// by kernel sources only (see vecmath.hpp).
 #pragma once
 
 #include <cstddef>
