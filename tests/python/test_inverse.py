@@ -106,6 +106,15 @@ def test_samples_of_the_source_do_as_well() -> None:
     assert rec.plan.correlation == pytest.approx(truth.correlation, abs=0.03)
 
 
+def test_tails_that_are_exponential_or_heavier_forbid_the_claim() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    field = rc.velocity_field(rc.GaussianPlan(0, 0, 1, 0.5, 1))
+    for law in (stats.laplace(), stats.t(4)):
+        rec = rc.recover_plan(field, law, grid=32, times=5)
+        assert rec.verdict == "representative"
+        assert "exponential" in rec.reason
+
+
 def test_threads_change_no_bit() -> None:
     field, source = rc.velocity_field(RIDGES), RIDGES.source
     one = rc.recover_plan(field, source, grid=64, times=9, num_threads=1)

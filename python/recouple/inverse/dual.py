@@ -105,18 +105,47 @@ class Problem:
     theta: FloatArray
     theta_before: FloatArray
 
-    def features(self) -> list[_core.SplineFeatures]:
-        """Return the core's features, one entry per time."""
-        return [
-            _core.SplineFeatures(1 - t, t, first, spacing, int(intervals))
-            for t, (first, spacing, intervals) in zip(self.times, self.knots, strict=True)
-        ]
+    @classmethod
+    def of(
+        cls,
+        x0: FloatArray,
+        x1: FloatArray,
+        reference: FloatArray,
+        times: FloatArray,
+        knots: FloatArray,
+        degree: int,
+        moments: FloatArray,
+        noise: FloatArray,
+    ) -> Problem:
+        """Return the unsolved problem; the reference is normalised."""
+        zero, one = np.zeros(moments.size), np.ones(moments.size)
+        mass = np.ascontiguousarray(reference / reference.sum())
+        return cls(x0, x1, mass, times, knots, degree, moments, one, noise, zero, zero)
 
     def dual(self) -> _core.EntropicDual:
         """Return the core's solver, at this problem's theta."""
-        dual = _core.EntropicDual(self.x0, self.x1, self.reference, self.features(), self.degree)
+        dual = _core.EntropicDual(
+            self.x0, self.x1, self.reference, features_of(self.times, self.knots), self.degree
+        )
         dual.theta = self.theta
         return dual
+
+
+def knots_over(
+    times: FloatArray, ends0: FloatArray, ends1: FloatArray, options: Options
+) -> FloatArray:
+    """Return first knot, spacing and number of intervals at each time, over the grid's range."""
+    intervals = options.splines - options.degree
+    lows, highs = ((1 - times) * a + times * b for a, b in zip(ends0, ends1, strict=True))
+    return np.stack([lows, (highs - lows) / intervals, np.full(len(times), intervals)], axis=1)
+
+
+def features_of(times: FloatArray, knots: FloatArray) -> list[_core.SplineFeatures]:
+    """Return the core's features, one entry per time."""
+    return [
+        _core.SplineFeatures(1 - t, t, first, spacing, int(intervals))
+        for t, (first, spacing, intervals) in zip(times, knots, strict=True)
+    ]
 
 
 def descend(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,29 @@ from recouple.arguments import FloatArray, whole_number
 from recouple.field import VelocityField, as_field, velocity_field
 from recouple.flow import integrate
 from recouple.interpolant import LINEAR
-from recouple.inverse.dual import NODES, Options, Problem, descend, smooth_law
-from recouple.inverse.recovery import Recovery, finish, settings_of
+from recouple.inverse.dual import (
+    NODES,
+    Options,
+    Problem,
+    descend,
+    features_of,
+    knots_over,
+    smooth_law,
+)
+from recouple.inverse.recovery import (
+    TAILS,
+    Recovery,
+    finish,
+    grid_plan,
+    settings_of,
+    verdict_of,
+)
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan
 from recouple.progress import Progress
 
 LAMBDA_FIRST, LAMBDA_LAST, LAMBDA_STEP = 1e-3, 1e-9, 10**-0.5
+LEVELS = (np.arange(200) + 0.5) / 200  # of the trajectories on which fields are compared
 
 
 def recover_plan(
@@ -117,20 +133,20 @@ def recover_plan(
     law0 = smooth_law("source", source)
     law1 = None if target is None else smooth_law("target", target)
 
-    trace = _trace(velocity, law0, law1, options, steps)
-    reference = np.outer(trace.mass0, trace.mass1)
-    problem = Problem(
-        trace.x0,
-        trace.x1,
-        np.ascontiguousarray(reference / reference.sum()),
-        trace.times,
-        trace.knots,
+    start, end = _trajectories(velocity, law0, options, steps)
+    tail1 = np.concatenate([TAILS, 1 - TAILS, [tail, 1 - tail]])
+    tails1 = end[:8] if law1 is None else law1.ppf(tail1)
+    layout = _layout(start, end, tails1[6:8], options)
+    data = _data(velocity, law0, law1, layout, options, steps)
+    problem = Problem.of(
+        layout.x0,
+        layout.x1,
+        np.outer(data.mass0, data.mass1),
+        layout.times,
+        layout.knots,
         options.degree,
-        trace.moments,
-        np.full(trace.moments.size, LAMBDA_FIRST),
-        trace.noise,
-        np.zeros(trace.moments.size),
-        np.zeros(trace.moments.size),
+        data.moments,
+        data.noise,
     )
     if options.regularization is None:
         count = 1 + round(np.log(LAMBDA_LAST / LAMBDA_FIRST) / np.log(LAMBDA_STEP))
@@ -144,26 +160,42 @@ def recover_plan(
     problem, history, ended, message = descend(
         problem, path, units, automatic, options.threads, progress, "recover_plan"
     )
-    recovery = finish(problem, history, ended, message, settings_of(options, path, history))
-    consistency = _field_consistency(recovery.plan, velocity, trace)
-    residuals = replace(recovery.residuals, field=consistency, mismatch=trace.mismatch)
-    return replace(recovery, residuals=residuals)
+    verdict, reason = verdict_of(start[:6], tails1[:6])
+    consistency = _field_consistency(grid_plan(problem), velocity, start[8:], layout, steps)
+    return finish(
+        problem,
+        history,
+        ended,
+        message,
+        settings_of(options, path, history),
+        verdict=verdict,
+        reason=reason,
+        field=consistency,
+        mismatch=data.mismatch,
+    )
 
 
 @dataclass(frozen=True)
-class _Trace:
-    """What the flow of v tells: the grid's box, end masses, and the moments of every p_t."""
+class _Layout:
+    """Where the problem is discretised: the grid, the times, and the knots at each time."""
 
     x0: FloatArray
     x1: FloatArray
-    mass0: FloatArray
-    mass1: FloatArray
     times: FloatArray
     knots: FloatArray
+    features: list[_core.SplineFeatures]
+    nodes: list[FloatArray]  # abscissae of each time's cdf
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What the flow of v tells: the end masses and the moments of every p_t."""
+
+    mass0: FloatArray
+    mass1: FloatArray
     moments: FloatArray
     noise: FloatArray
     mismatch: float | None
-    quantiles: FloatArray  # (K, n): trajectories from midpoint quantiles of the source
 
 
 def _sweep(
@@ -193,95 +225,83 @@ def _sweep(
     return np.split(moving, sizes)
 
 
-def _trace(
-    field: VelocityField, source: Marginal, target: Marginal | None, options: Options, steps: int
-) -> _Trace:
-    threads, tail = options.threads, options.tail
-    levels = (np.arange(200) + 0.5) / 200
-    start = np.concatenate([source.ppf(np.array([tail, 1 - tail])), source.ppf(levels)])
+def _trajectories(
+    field: VelocityField, source: Marginal, options: Options, steps: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the source's quantiles at LEVELS and its tails, at time 0 and carried to time 1."""
+    levels = np.concatenate([TAILS, 1 - TAILS, [options.tail, 1 - options.tail], LEVELS])
+    start = source.ppf(levels)
     _check_values(field, np.zeros(1), [start])
-    end = _sweep(field, np.array([0.0, 1.0]), [start, np.empty(0)], steps, threads)[0]
-    ends0 = start[:2]
-    ends1 = end[:2] if target is None else target.ppf(np.array([tail, 1 - tail]))
+    times = np.array([0.0, 1.0])
+    return start, _sweep(field, times, [start, start[:0]], steps, options.threads)[0]
+
+
+def _layout(start: FloatArray, end: FloatArray, ends1: FloatArray, options: Options) -> _Layout:
+    ends0 = start[6:8]
     if not ends0[1] > ends0[0] or not ends1[1] > ends1[0]:
         raise ValueError(
             f"source and target must spread over an interval, got {ends0.tolist()} at time 0 and "
             f"{ends1.tolist()} at time 1"
         )
     x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (ends0, ends1))
-
     # Equal angles of view: X_t looks at the standardised plan along (1-t) s0 : t s1.
-    scale0, scale1 = np.std(start[2:]), np.std(end[2:])
+    scale0, scale1 = np.std(start[8:]), np.std(end[8:])
     angle = np.linspace(0, np.pi / 2, options.times)
     times = np.sin(angle) * scale0 / (np.sin(angle) * scale0 + np.cos(angle) * scale1)
     times[0], times[-1] = 0.0, 1.0
-    intervals = options.splines - options.degree
-    lows, highs = ((1 - times) * a + times * b for a, b in zip(ends0, ends1, strict=True))
-    knots = np.stack([lows, (highs - lows) / intervals, np.full(len(times), intervals)], axis=1)
-    features = [
-        _core.SplineFeatures(1 - t, t, k[0], k[1], intervals)
-        for t, k in zip(times, knots, strict=True)
-    ]
-    nodes = [_core.moment_abscissae(f, NODES) for f in features]
+    knots = knots_over(times, ends0, ends1, options)
+    features = features_of(times, knots)
+    return _Layout(
+        x0, x1, times, knots, features, [_core.moment_abscissae(f, NODES) for f in features]
+    )
+
+
+def _data(
+    field: VelocityField,
+    source: Marginal,
+    target: Marginal | None,
+    layout: _Layout,
+    options: Options,
+    steps: int,
+) -> _Data:
+    times, nodes, threads = layout.times, layout.nodes, options.threads
     _check_values(field, times, nodes)
 
-    # Cells of the grid around x1, traced with the nodes of time 1 when p_1 is not given.
-    half = 0.5 * (x1[1] - x1[0])
-    edges = np.concatenate([x1 - half, [x1[-1] + half]])
+    # Cells of the grid around x1 go along with the nodes of time 1: they give p_1 if need be.
+    half = 0.5 * (layout.x1[1] - layout.x1[0])
+    edges = np.concatenate([layout.x1 - half, [layout.x1[-1] + half]])
     last = np.concatenate([nodes[-1], edges])
     at0 = _sweep(field, times[::-1], [last, *nodes[-2::-1]], steps, threads)[::-1]
-    edges_at0 = at0[-1][len(nodes[-1]) :]
-    at0[-1] = at0[-1][: len(nodes[-1])]
-    quantiles = np.empty((len(times), len(levels)))
-    moving = start[2:]
-    for k, t in enumerate(times):
-        if k > 0:
-            moving = _sweep(
-                field, np.array([times[k - 1], t]), [moving, moving[:0]], steps, threads
-            )[0]
-        quantiles[k] = moving
-
-    from0 = np.concatenate(
-        [
-            _core.spline_moments_of_cdf(f, options.degree, NODES, source.cdf(x))
-            for f, x in zip(features, at0, strict=True)
-        ]
-    )
-    mass0 = source.pdf(x0)
-    if target is None:
-        mass1 = _cell_masses(source.cdf(edges_at0), source.sf(edges_at0))
-        return _Trace(
-            x0, x1, mass0, mass1, times, knots, from0, np.zeros(from0.size), None, quantiles
-        )
-
-    at1 = _sweep(field, times, nodes, steps, threads)
+    at0[-1], edges = np.split(at0[-1], [len(nodes[-1])])
     cdf0 = [source.cdf(x) for x in at0]
-    cdf1 = [target.cdf(x) for x in at1]
-    from1 = np.concatenate(
-        [
-            _core.spline_moments_of_cdf(f, options.degree, NODES, c)
-            for f, c in zip(features, cdf1, strict=True)
-        ]
-    )
+    from0 = _moments(layout, options, cdf0)
+    mass0 = source.pdf(layout.x0)
+    if target is None:
+        mass1 = _cell_masses(source.cdf(edges), source.sf(edges))
+        return _Data(mass0, mass1, from0, np.zeros(from0.size), None)
+
+    cdf1 = [target.cdf(x) for x in _sweep(field, times, nodes, steps, threads)]
+    from1 = _moments(layout, options, cdf1)
     # Errors grow along the way: each end counts by the other's squared distance.
     share = np.repeat((1 - times) ** 2 / ((1 - times) ** 2 + times**2), options.splines)
-    moments = share * from0 + (1 - share) * from1
     noise = (share * (1 - share)) * (from0 - from1) ** 2
     per_time = noise.reshape(len(times), -1).mean(axis=1)
-    mismatch = float(
-        np.sqrt(np.mean([np.mean((a - b) ** 2) for a, b in zip(cdf0, cdf1, strict=True)]))
-    )
-    return _Trace(
-        x0,
-        x1,
+    gaps = np.concatenate(cdf0) - np.concatenate(cdf1)
+    return _Data(
         mass0,
-        target.pdf(x1),
-        times,
-        knots,
-        moments,
+        target.pdf(layout.x1),
+        share * from0 + (1 - share) * from1,
         np.repeat(per_time, options.splines),
-        mismatch,
-        quantiles,
+        float(np.sqrt(np.mean(gaps**2))),
+    )
+
+
+def _moments(layout: _Layout, options: Options, cdfs: Sequence[FloatArray]) -> FloatArray:
+    return np.concatenate(
+        [
+            _core.spline_moments_of_cdf(f, options.degree, NODES, cdf)
+            for f, cdf in zip(layout.features, cdfs, strict=True)
+        ]
     )
 
 
@@ -306,10 +326,15 @@ def _cell_masses(cdf: FloatArray, sf: FloatArray) -> FloatArray:
     return np.where(points > 0, points, np.maximum(cells, 0.0))
 
 
-def _field_consistency(plan: GridPlan, field: VelocityField, trace: _Trace) -> float:
+def _field_consistency(
+    plan: GridPlan, field: VelocityField, x: FloatArray, layout: _Layout, steps: int
+) -> float:
+    """Return sqrt(E|v_plan - v|^2 / E|v|^2) along the trajectories of v that start at x."""
     recovered = velocity_field(plan, LINEAR)
     difference = total = 0.0
-    for t, x in zip(trace.times, trace.quantiles, strict=True):
+    for before, t in zip([0.0, *layout.times[:-1]], layout.times, strict=True):
+        if t > before:
+            x = _sweep(field, np.array([before, t]), [x, x[:0]], steps, 0)[0]
         v = field(float(t), x)
         difference += float(np.sum((recovered(float(t), x) - v) ** 2))
         total += float(np.sum(v**2))

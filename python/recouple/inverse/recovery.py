@@ -14,6 +14,9 @@ from recouple.arguments import FloatArray, frozen
 from recouple.inverse.dual import ErrorBar, Options, Problem, Stage, expectations
 from recouple.plan import GridPlan
 
+TAILS = np.array([1e-2, 1e-4, 1e-6])
+HEAVY = 0.9  # ratio of quantile steps: .74 for a normal tail, 1 for an exponential one
+
 
 @dataclass(frozen=True)
 class Residuals:
@@ -41,7 +44,8 @@ class Recovery:
         The recovered joint law of (X0, X1), total mass 1.
     verdict : str
         ``"unique"``: on the line the field and the source determine the plan (Korotin & Pammer
-        2025), provided the laws have an exponential moment; ``reason`` says what that rests on.
+        2025), given an exponential moment. ``"representative"``: a tail is exponential or heavier,
+        so that the plan is one of those that fit. ``reason`` says what that rests on.
     status : str
         ``"converged"``, or what stopped the work; ``message`` puts it in a sentence.
     residuals : Residuals
@@ -101,47 +105,74 @@ class Recovery:
         return "\n".join(lines)
 
 
+def grid_plan(problem: Problem) -> GridPlan:
+    """Return the plan of a solved problem."""
+    mass = problem.dual().mass().reshape(len(problem.x0), len(problem.x1))
+    return GridPlan(problem.x0, problem.x1, mass)
+
+
+def verdict_of(quantiles0: FloatArray, quantiles1: FloatArray) -> tuple[str, str]:
+    """Return the verdict and its reason from the quantiles of both ends at TAILS and 1 - TAILS.
+
+    Between the levels 1e-2, 1e-4 and 1e-6 the quantiles of an exponential tail take equal steps;
+    those of lighter tails take smaller ones.
+    """
+    ratios = []
+    for q in (quantiles0, quantiles1):
+        for tail in (q[:3], q[3:]):
+            ratios.append(abs(tail[2] - tail[1]) / max(abs(tail[1] - tail[0]), 1e-300))
+    worst = max(ratios)
+    if worst >= HEAVY:
+        return "representative", (
+            "uniqueness on the line asks for tails lighter than exponential, and a tail here is "
+            f"not (steps of its quantiles grow by {worst:.2f}, exponential is 1): the residual "
+            "cannot vouch for the hidden directions"
+        )
+    return "unique", (
+        "on the line the laws of X_t determine the plan; both ends have the exponential moment "
+        f"this rests on (tail steps {worst:.2f}, exponential is 1)"
+    )
+
+
 def finish(
     problem: Problem,
     history: tuple[Stage, ...],
     status: str,
     message: str,
     settings: dict[str, Any],
+    *,
+    verdict: str,
+    reason: str,
+    field: float | None = None,
+    mismatch: float | None = None,
 ) -> Recovery:
     """Turn a solved problem into a result."""
-    dual = problem.dual()
-    misfit = (dual.moments() - problem.moments).reshape(len(problem.times), -1)
+    misfit = (problem.dual().moments() - problem.moments).reshape(len(problem.times), -1)
     per_time = np.sqrt(np.mean(misfit**2, axis=1))
+    # What the fit left is noise of the data as much as what is known to be.
     noise = np.maximum(problem.noise, np.repeat(per_time**2, misfit.shape[1]))
     problem = replace(problem, noise=noise)
-    mass = dual.mass().reshape(len(problem.x0), len(problem.x1))
-    plan = GridPlan(problem.x0, problem.x1, mass)
-    moments = {
+    plan = grid_plan(problem)
+    functions = {
         "E[X0 X1]": lambda x, y: x * y,
         "E[X0^2 X1]": lambda x, y: x * x * y,
         "E[X0 X1^2]": lambda x, y: x * y * y,
     }
-    bars = dict(zip(moments, expectations(problem, list(moments.values())), strict=True))
-    bars = {"correlation": correlation_bar(problem, plan), **bars}
-    tails = max(mass[[0, -1]].sum(), mass[:, [0, -1]].sum())
-    reason = (
-        "on the line the field and the source law determine the plan if both ends have an "
-        f"exponential moment; mass at the edge of the grid {tails:.0e}"
-    )
+    bars = dict(zip(functions, expectations(problem, list(functions.values())), strict=True))
     residuals = Residuals(
         moments=float(np.sqrt(np.mean(misfit**2))),
         per_time=frozen(per_time),
-        field=None,
-        mismatch=None,
+        field=field,
+        mismatch=mismatch,
     )
     return Recovery(
         plan=plan,
-        verdict="unique",
+        verdict=verdict,
         reason=reason,
         status=status,
         message=message,
         residuals=residuals,
-        error_bars=bars,
+        error_bars={"correlation": correlation_bar(problem, plan), **bars},
         settings=settings,
         history=history,
         problem=problem,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple import _core
 from recouple.arguments import FloatArray, real_array
-from recouple.inverse.dual import NODES, Options, Problem, descend, smooth_law
-from recouple.inverse.recovery import Recovery, finish, settings_of
+from recouple.inverse.dual import (
+    NODES,
+    Options,
+    Problem,
+    descend,
+    features_of,
+    knots_over,
+    smooth_law,
+)
+from recouple.inverse.recovery import TAILS, Recovery, finish, settings_of, verdict_of
 from recouple.marginal import Empirical, Marginal, NormalMixture, as_marginal
 from recouple.progress import Progress
 
@@ -105,23 +112,12 @@ def recover_plan_from_snapshots(
             raise ValueError(f"snapshots[{k}]: {error}") from None
 
     ends = [_end_law(end, given, t, laws) for end, given in ((0, source), (1, target))]
-    boxes = [law.ppf(np.array([tail, 1 - tail])) for law in ends]
-    x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in boxes)
+    box0, box1 = (law.ppf(np.array([tail, 1 - tail])) for law in ends)
+    x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (box0, box1))
     reference = np.outer(ends[0].pdf(x0), ends[1].pdf(x1))
-    intervals = options.splines - degree
-    lows, highs = ((1 - t) * a + t * b for a, b in zip(*boxes, strict=True))
-    knots = np.stack([lows, (highs - lows) / intervals, np.full(len(t), intervals)], axis=1)
-    problem = Problem(
-        x0,
-        x1,
-        np.ascontiguousarray(reference / reference.sum()),
-        t,
-        knots,
-        degree,
-        *[np.zeros(len(t) * options.splines)] * 5,
-    )
-    moments, variance = _snapshot_moments(problem, laws)
-    problem = replace(problem, moments=moments, noise=variance)
+    knots = knots_over(t, box0, box1, options)
+    moments, variance = _snapshot_moments(features_of(t, knots), degree, laws)
+    problem = Problem.of(x0, x1, reference, t, knots, degree, moments, variance)
     floor = np.repeat([_floor(law) for law in laws], options.splines)
 
     path = FOLDS
@@ -141,7 +137,25 @@ def recover_plan_from_snapshots(
     )
     if regularization is None and status == "converged":
         message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
-    return finish(problem, history, status, message, settings_of(options, path, history))
+    if any(isinstance(law, Empirical) for law in laws):
+        verdict, reason = (
+            "unique",
+            (
+                "on the line the laws of X_t determine the plan if both ends have an exponential "
+                "moment, which samples cannot show"
+            ),
+        )
+    else:
+        verdict, reason = verdict_of(*(end.ppf(np.concatenate([TAILS, 1 - TAILS])) for end in ends))
+    return finish(
+        problem,
+        history,
+        status,
+        message,
+        settings_of(options, path, history),
+        verdict=verdict,
+        reason=reason,
+    )
 
 
 def _floor(law: Marginal) -> float:
@@ -167,17 +181,19 @@ def _end_law(
     return NormalMixture(np.ones(1), np.array([mean]), np.array([spread]))
 
 
-def _snapshot_moments(problem: Problem, laws: Sequence[Marginal]) -> tuple[FloatArray, FloatArray]:
+def _snapshot_moments(
+    features: Sequence[_core.SplineFeatures], degree: int, laws: Sequence[Marginal]
+) -> tuple[FloatArray, FloatArray]:
     means, variances = [], []
-    for f, law in zip(problem.features(), laws, strict=True):
+    for f, law in zip(features, laws, strict=True):
         if isinstance(law, Empirical):
             values = np.ascontiguousarray(law.values)
             mean, variance = _core.spline_moments_of_samples(
-                f, problem.degree, values, np.ascontiguousarray(law.weights)
+                f, degree, values, np.ascontiguousarray(law.weights)
             )
         else:
             cdf = law.cdf(_core.moment_abscissae(f, NODES))
-            mean = _core.spline_moments_of_cdf(f, problem.degree, NODES, cdf)
+            mean = _core.spline_moments_of_cdf(f, degree, NODES, cdf)
             variance = np.zeros_like(mean)
         means.append(mean)
         variances.append(variance)
@@ -199,7 +215,8 @@ def _held_out_scores(
         for half in (0, 1):
             chosen = side == half
             halves[half].append(Empirical(law.values[chosen], law.weights[chosen]))
-    data = [_snapshot_moments(problem, half) for half in halves]
+    features = features_of(problem.times, problem.knots)
+    data = [_snapshot_moments(features, problem.degree, half) for half in halves]
     scores = np.zeros(len(FOLDS))
     for fitted, held in ((0, 1), (1, 0)):
         moments, variance = data[fitted]
