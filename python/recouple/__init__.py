@@ -7,7 +7,6 @@ Three nouns, and arrows between them::
       +----- recover_plan -----+
 """
 
-from importlib.metadata import version as _version
 from pathlib import Path as _Path
 
 from recouple import _core, plot, study
@@ -49,7 +48,7 @@ def include_dir() -> str:
     return str(_Path(_core.__file__).parent / "include")
 
 
-__version__ = _version("recouple")
+__version__: str = _core.__version__
 
 __all__ = [
     "LINEAR",
