@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -70,6 +72,13 @@ void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
   });
 }
 
+// Landmarks for the search of quantiles, a few around each component. Their points are laid out
+// when the first quantile is wanted, their scores when enough are wanted to pay for them.
+struct NormalMixture::Survey {
+  std::once_flag laid_out, scored;
+  std::vector<double> x, score, slope;
+};
+
 NormalMixture::NormalMixture(std::span<const double> weights, std::span<const double> means,
                              std::span<const double> stds) {
   require(!weights.empty(), "weights must not be empty");
@@ -102,28 +111,58 @@ NormalMixture::NormalMixture(std::span<const double> weights, std::span<const do
     variance.add(weights_[k] * (stds_[k] * stds_[k] + d * d));
   }
   std_ = std::sqrt(variance.value());
+  least_std_ = *std::min_element(stds_.begin(), stds_.end());
+  survey_ = std::make_shared<Survey>();
 }
-
-namespace {
-template <class Law>
-double evaluation_cost(const Law& law, Curve curve) noexcept {
-  const double each = curve == Curve::ppf || curve == Curve::isf ? 25 : 5;
-  return 4 + each * double(law.size());
-}
-}  // namespace
 
 Support NormalMixture::support() const noexcept {
   return {-infinity, infinity};
 }
+
 double NormalMixture::cost_ns(Curve curve) const noexcept {
-  return evaluation_cost(*this, curve);
+  const double k = double(size());
+  return curve == Curve::ppf || curve == Curve::isf ? 20 + 15 * k : 4 + 5 * k;
+}
+
+LineMixture NormalMixture::line_mixture() const noexcept {
+  return {size(),          weights_.data(),     log_weight_.data(), means_.data(),    stds_.data(),
+          inverse_.data(), inverse_low_.data(), peak_.data(),       log_peak_.data(), least_std_};
+}
+
+Landmarks NormalMixture::landmarks(std::size_t wanted) const {
+  Survey& s = *survey_;
+  std::call_once(s.laid_out, [&] {
+    const auto lay_out = [&](std::span<const double> scores) {
+      for (std::size_t k = 0; k < size(); ++k) {
+        for (const double z : scores) s.x.push_back(means_[k] + z * stds_[k]);
+      }
+    };
+    if (size() <= 16) {
+      lay_out(std::array{-8.0, -6.5, -5.2, -4.2, -3.5, -3.0, -2.5, -2.0, -1.6,
+                         -1.2, -0.8, -0.4, 0.0,  0.4,  0.8,  1.2,  1.6,  2.0,
+                         2.5,  3.0,  3.5,  4.2,  5.2,  6.5,  8.0});
+    } else {
+      lay_out(std::array{-6.0, -3.0, -1.5, -0.5, 0.5, 1.5, 3.0, 6.0});
+    }
+    std::sort(s.x.begin(), s.x.end());
+  });
+  if (size() <= 16 || 4 * wanted >= s.x.size()) {
+    std::call_once(s.scored, [&] {
+      s.slope.resize(s.x.size());
+      s.score.resize(s.x.size());
+      kernels<MarginalKernels>().survey(line_mixture(), s.x.data(), s.score.data(), s.slope.data(),
+                                        s.x.size());
+      s.score.resize(std::bit_ceil(s.x.size() + 1) - 1, infinity);
+    });
+    return {s.x.size(), s.x.data(), s.score.data(), s.slope.data()};
+  }
+  return {s.x.size(), s.x.data(), nullptr, nullptr};
 }
 
 int NormalMixture::invert(bool upper, std::span<const double> u,
                           std::span<double> x) const noexcept {
-  const LineMixture law{size(),          weights_.data(), log_weight_.data(),  means_.data(),
-                        stds_.data(),    inverse_.data(), inverse_low_.data(), peak_.data(),
-                        log_peak_.data()};
+  const LineMixture law = line_mixture();
+  const Landmarks marks = landmarks(u.size());
   const double toward_lower = upper ? -1 : 1;
   std::array<double, block> given, w, side;
   int most = 0;
@@ -136,8 +175,8 @@ int NormalMixture::invert(bool upper, std::span<const double> u,
       w[i] = w[i] > 0 ? w[i] : 0.5;
       side[i] = small ? toward_lower : -toward_lower;
     }
-    most = std::max(
-        most, kernels<MarginalKernels>().invert(law, w.data(), side.data(), x.data() + first, n));
+    most = std::max(most, kernels<MarginalKernels>().invert(law, marks, w.data(), side.data(),
+                                                            x.data() + first, n));
     for (std::size_t i = 0; i < n; ++i) {
       if (given[i] <= 0) x[first + i] = -toward_lower * infinity;
       if (given[i] >= 1) x[first + i] = toward_lower * infinity;
@@ -148,9 +187,7 @@ int NormalMixture::invert(bool upper, std::span<const double> u,
 
 void NormalMixture::evaluate(Curve curve, std::span<const double> in,
                              std::span<double> out) const noexcept {
-  const LineMixture law{size(),          weights_.data(), log_weight_.data(),  means_.data(),
-                        stds_.data(),    inverse_.data(), inverse_low_.data(), peak_.data(),
-                        log_peak_.data()};
+  const LineMixture law = line_mixture();
   const MarginalKernels& k = kernels<MarginalKernels>();
   switch (curve) {
     case Curve::pdf:

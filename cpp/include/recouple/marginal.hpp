@@ -19,6 +19,9 @@
 
 namespace recouple {
 
+struct Landmarks;
+struct LineMixture;
+
 enum class Curve { pdf, logpdf, cdf, logcdf, sf, logsf, ppf, isf };
 
 struct Support {
@@ -158,11 +161,16 @@ class NormalMixture {
   int invert(bool upper, std::span<const double> u, std::span<double> x) const noexcept;
 
  private:
+  struct Survey;
+  LineMixture line_mixture() const noexcept;
+  Landmarks landmarks(std::size_t wanted) const;
+
   std::vector<double> weights_, means_, stds_;
   std::vector<double> inverse_, inverse_low_;  // 1 / s_k in two parts
   std::vector<double> peak_, log_peak_;        // w_k / (s_k sqrt(2 pi)) and its logarithm
   std::vector<double> log_weight_;
-  double mean_, std_;
+  double least_std_, mean_, std_;
+  std::shared_ptr<Survey> survey_;  // where quantiles are looked for; made when first wanted
 };
 
 // N(mean, std^2), std > 0.

@@ -10,6 +10,15 @@ namespace recouple {
 struct LineMixture {
   std::size_t size;
   const double *weight, *log_weight, *mean, *std, *inverse, *inverse_low, *peak, *log_peak;
+  double least_std;
+};
+
+// Where to start looking for quantiles: increasing points, the normal score Phi^-1(P(X <= x)) of
+// each (padded with infinities to a power of two less one), and the slope dx/dscore there. Without
+// scores they are worked out as the search needs them.
+struct Landmarks {
+  std::size_t size;
+  const double *x, *score, *slope;
 };
 
 struct MarginalKernels {
@@ -20,10 +29,14 @@ struct MarginalKernels {
   Map lower, upper, log_lower, log_upper;
   Map density, log_density;
 
+  // Scores and slopes at the points x.
+  void (*survey)(const LineMixture& law, const double* x, double* score, double* slope,
+                 std::size_t n) noexcept;
+
   // x with P(X <= x) = w where side is +1, P(X > x) = w where it is -1, for 0 < w <= 1/2. x may be
   // w. Returns the most iterations any point took.
-  int (*invert)(const LineMixture& law, const double* w, const double* side, double* x,
-                std::size_t n) noexcept;
+  int (*invert)(const LineMixture& law, const Landmarks& landmarks, const double* w,
+                const double* side, double* x, std::size_t n) noexcept;
 
   template <Simd>
   static const MarginalKernels& at() noexcept;
