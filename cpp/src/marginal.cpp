@@ -62,7 +62,7 @@ void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
   constexpr std::size_t chunk = 4096;
   const std::size_t chunks = (in.size() + chunk - 1) / chunk;
   const int team = threads_for(law.cost_ns(curve) * double(in.size()), threads);
-  if (law.foreign() || team == 1) {
+  if (law.foreign(curve) || team == 1) {
     law.evaluate(curve, in, out);
     return;
   }

@@ -79,5 +79,6 @@ void bind_parallel(py::module_& m);
 void bind_plan(py::module_& m);
 void bind_sort(py::module_& m);
 void bind_wasserstein(py::module_& m);
+void bind_quantile(py::module_& m);
 
 }  // namespace recouple::bindings

@@ -26,6 +26,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   b::bind_parallel(m);
   b::bind_interpolant(m);
   b::bind_plan(m);
+  b::bind_quantile(m);
   b::bind_field(m);
   b::bind_inverse(m);
   b::bind_sort(m);

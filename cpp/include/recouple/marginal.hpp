@@ -78,7 +78,8 @@ class AnyMarginal {
   double std() const noexcept { return self_->std(); }
   Support support() const noexcept { return self_->support(); }
 
-  bool foreign() const noexcept { return self_->foreign(); }
+  // Whether this curve runs foreign code, so that it wants the whole batch on the caller's thread.
+  bool foreign(Curve curve) const noexcept { return self_->foreign(curve); }
   std::exception_ptr error() const noexcept { return self_->error(); }
 
   // Rough cost of one point, to decide whether threads pay.
@@ -98,7 +99,7 @@ class AnyMarginal {
     virtual double mean() const noexcept = 0;
     virtual double std() const noexcept = 0;
     virtual Support support() const noexcept = 0;
-    virtual bool foreign() const noexcept = 0;
+    virtual bool foreign(Curve) const noexcept = 0;
     virtual std::exception_ptr error() const noexcept = 0;
     virtual double cost_ns(Curve) const noexcept = 0;
   };
@@ -113,7 +114,10 @@ class AnyMarginal {
     double mean() const noexcept override { return law.mean(); }
     double std() const noexcept override { return law.std(); }
     Support support() const noexcept override { return law.support(); }
-    bool foreign() const noexcept override { return ForeignMarginal<L>; }
+    bool foreign(Curve curve) const noexcept override {
+      if constexpr (requires { { law.foreign(curve) } noexcept; }) return law.foreign(curve);
+      return ForeignMarginal<L>;
+    }
     std::exception_ptr error() const noexcept override {
       if constexpr (ForeignMarginal<L>) return law.error();
       return nullptr;
