@@ -103,6 +103,7 @@ NormalMixture::NormalMixture(std::span<const double> weights, std::span<const do
     peak_.push_back(w / s / root_two_pi);
     log_peak_.push_back(std::log(w) - std::log(s) - std::log(root_two_pi));
   }
+  size_ = weights_.size();
   Sum mean, variance;
   for (std::size_t k = 0; k < size(); ++k) mean.add(weights_[k] * means_[k]);
   mean_ = mean.value();
@@ -112,7 +113,41 @@ NormalMixture::NormalMixture(std::span<const double> weights, std::span<const do
   }
   std_ = std::sqrt(variance.value());
   least_std_ = *std::min_element(stds_.begin(), stds_.end());
+  if (size_ > 32 &&
+      std::all_of(stds_.begin(), stds_.end(), [&](double s) { return s == least_std_; })) {
+    sort_components();
+  }
   survey_ = std::make_shared<Survey>();
+}
+
+void NormalMixture::sort_components() {
+  std::vector<std::size_t> order(size_);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t i, std::size_t j) { return means_[i] < means_[j]; });
+  for (std::vector<double>* v : {&weights_, &means_, &peak_, &log_peak_, &log_weight_}) {
+    std::vector<double> sorted;
+    for (const std::size_t i : order) sorted.push_back((*v)[i]);
+    *v = std::move(sorted);
+  }
+  log_least_weight_ = *std::min_element(log_weight_.begin(), log_weight_.end());
+  const std::size_t padded = (size_ + 7) / 8 * 8;
+  weights_.resize(padded, 0.0);
+  peak_.resize(padded, 0.0);
+  log_weight_.resize(padded, -infinity);
+  log_peak_.resize(padded, -infinity);
+  for (std::vector<double>* v : {&means_, &stds_, &inverse_, &inverse_low_}) {
+    v->resize(padded, v->back());
+  }
+  left_.resize(padded + 1);
+  right_.resize(padded + 1);
+  Sum before, after;
+  for (std::size_t k = 0; k < padded; ++k) {
+    before.add(weights_[k]);
+    left_[k + 1] = before.value();
+    after.add(weights_[padded - 1 - k]);
+    right_[padded - 1 - k] = after.value();
+  }
 }
 
 Support NormalMixture::support() const noexcept {
@@ -120,20 +155,35 @@ Support NormalMixture::support() const noexcept {
 }
 
 double NormalMixture::cost_ns(Curve curve) const noexcept {
-  const double k = double(size());
+  const double k = std::min(double(size()), left_.empty() ? 1e9 : 64.0);
   return curve == Curve::ppf || curve == Curve::isf ? 20 + 15 * k : 4 + 5 * k;
 }
 
 LineMixture NormalMixture::line_mixture() const noexcept {
-  return {size(),          weights_.data(),     log_weight_.data(), means_.data(),    stds_.data(),
-          inverse_.data(), inverse_low_.data(), peak_.data(),       log_peak_.data(), least_std_};
+  const bool sorted = !left_.empty();
+  return {weights_.size(),
+          weights_.data(),
+          log_weight_.data(),
+          means_.data(),
+          stds_.data(),
+          inverse_.data(),
+          inverse_low_.data(),
+          peak_.data(),
+          log_peak_.data(),
+          least_std_,
+          sorted ? left_.data() : nullptr,
+          sorted ? right_.data() : nullptr,
+          log_least_weight_};
 }
 
 Landmarks NormalMixture::landmarks(std::size_t wanted) const {
   Survey& s = *survey_;
   std::call_once(s.laid_out, [&] {
     const auto lay_out = [&](std::span<const double> scores) {
+      double last = -infinity;  // sorted components nearer than half a std to the last add nothing
       for (std::size_t k = 0; k < size(); ++k) {
+        if (!left_.empty() && means_[k] < last + 0.5 * least_std_) continue;
+        last = means_[k];
         for (const double z : scores) s.x.push_back(means_[k] + z * stds_[k]);
       }
     };

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "kernels/quantile.hpp"
+#include "recouple/parallel.hpp"
 
 namespace recouple {
 namespace {
@@ -281,6 +282,147 @@ void Tabulated::evaluate(Curve curve, std::span<const double> in,
       out[where[i]] = low == upper ? std::max(answer[i], end) : std::min(answer[i], end);
     }
   }
+}
+
+namespace {
+
+// Points over a support, closer where it is infinite near 0 and wider further out.
+std::vector<double> ladder(Support support) {
+  std::vector<double> x;
+  const bool finite = std::isfinite(support.lower) && std::isfinite(support.upper);
+  if (finite) {
+    constexpr int rungs = 256;
+    for (int i = 0; i <= rungs; ++i) {
+      const double part = double(i) / rungs;
+      x.push_back((1 - part) * support.lower + part * support.upper);
+    }
+  } else {
+    const double from = std::isfinite(support.lower)   ? support.lower
+                        : std::isfinite(support.upper) ? support.upper
+                                                       : 0.0;
+    x.push_back(from);
+    for (int k = -40; k <= 200; ++k) {
+      const double step = std::ldexp(1.0, k);
+      if (!std::isfinite(support.upper)) x.push_back(from + step);
+      if (!std::isfinite(support.lower)) x.push_back(from - step);
+    }
+    std::sort(x.begin(), x.end());
+    x.erase(std::unique(x.begin(), x.end()), x.end());
+  }
+  return x;
+}
+
+}  // namespace
+
+CdfInverse::CdfInverse(Cdf cdf, Support support) : cdf_(std::move(cdf)) {
+  if (!(support.lower < support.upper)) {
+    refuse("support must be increasing, got (" + text(support.lower) + ", " + text(support.upper) +
+           ")");
+  }
+  x_ = ladder(support);
+  p_.resize(x_.size());
+  cdf_(x_, p_);
+  for (std::size_t i = 0; i < x_.size(); ++i) {
+    if (!(p_[i] >= -1e-9 && p_[i] <= 1 + 1e-9)) {
+      refuse("cdf must lie in [0, 1], got " + text(p_[i]) + " at x = " + text(x_[i]));
+    }
+    if (i > 0 && p_[i] < p_[i - 1] - 1e-9) {
+      refuse("cdf must not decrease, got " + text(p_[i - 1]) + " at x = " + text(x_[i - 1]) +
+             " and " + text(p_[i]) + " at x = " + text(x_[i]));
+    }
+  }
+  if (p_.front() > 1e-6) {
+    refuse("cdf must reach 0 at the lower end of its support, got " + text(p_.front()) +
+           " at x = " + text(x_.front()));
+  }
+  if (p_.back() < 1 - 1e-6) {
+    refuse("cdf must reach 1 at the upper end of its support, got " + text(p_.back()) +
+           " at x = " + text(x_.back()));
+  }
+  for (std::size_t i = 1; i < p_.size(); ++i) p_[i] = std::max(p_[i], p_[i - 1]);
+}
+
+void CdfInverse::operator()(std::span<const double> u, std::span<double> x) const {
+  // a and b bracket the root (cdf(a) < u <= cdf(b)), c is the point before; t is where to look
+  // next.
+  struct Search {
+    std::size_t home;
+    double u, a, b, c, fa, fb, fc, t;
+  };
+  std::vector<Search> active;
+  for (std::size_t i = 0; i < u.size(); ++i) {
+    const auto above =
+        static_cast<std::size_t>(std::lower_bound(p_.begin(), p_.end(), u[i]) - p_.begin());
+    if (above == 0 || above == p_.size() || p_[above] == u[i]) {
+      x[i] = x_[std::min(above, x_.size() - 1)];
+      if (above > 0 && above < p_.size()) {
+        // A level that the ladder hits exactly may start earlier: the bracket ends there.
+        active.push_back({i, u[i], x_[above - 1], x_[above], x_[above], p_[above - 1] - u[i],
+                          p_[above] - u[i], p_[above] - u[i], 0.5});
+      }
+      continue;
+    }
+    active.push_back({i, u[i], x_[above - 1], x_[above], x_[above], p_[above - 1] - u[i],
+                      p_[above] - u[i], p_[above] - u[i], 0.5});
+  }
+  std::vector<double> at, p;
+  for (int iteration = 0; !active.empty() && iteration < 200; ++iteration) {
+    at.resize(active.size());
+    p.resize(active.size());
+    for (std::size_t i = 0; i < active.size(); ++i) {
+      const Search& s = active[i];
+      const double inside = s.a + s.t * (s.b - s.a);
+      at[i] = inside > s.a && inside < s.b ? inside : s.a + 0.5 * (s.b - s.a);
+    }
+    cdf_(at, p);
+    std::size_t left = 0;
+    for (std::size_t i = 0; i < active.size(); ++i) {
+      Search s = active[i];
+      const double f = p[i] - s.u;
+      if (std::isnan(f)) refuse("cdf must be a number, got NaN at x = " + text(at[i]));
+      if (f < 0) {
+        s.c = s.a, s.fc = s.fa, s.a = at[i], s.fa = f;
+      } else {
+        s.c = s.b, s.fc = s.fb, s.b = at[i], s.fb = f;
+      }
+      x[s.home] = s.b;
+      const double middle = s.a + 0.5 * (s.b - s.a);
+      const double enough = 2 * std::numeric_limits<double>::epsilon() * std::min(s.u, 1 - s.u);
+      if (!(middle > s.a && middle < s.b) || (f >= 0 && f <= enough && f > 0)) continue;
+      // Inverse quadratic interpolation where it is safe, a bisection otherwise, from the newest
+      // point.
+      const bool from_a = f < 0;
+      const double near = from_a ? s.a : s.b, far = from_a ? s.b : s.a;
+      const double fn = from_a ? s.fa : s.fb, ff = from_a ? s.fb : s.fa;
+      const double xi = (near - far) / (s.c - far), phi = (fn - ff) / (s.fc - ff);
+      double part = 0.5;  // of the way from near to far
+      if (fn != 0 && phi * phi < xi && (1 - phi) * (1 - phi) < 1 - xi) {
+        part = fn / (ff - fn) * s.fc / (ff - s.fc) +
+               (s.c - near) / (far - near) * fn / (s.fc - fn) * ff / (s.fc - ff);
+      }
+      // Not closer to an end than one ulp of the answer.
+      const double least = 2e-16 * std::max(std::abs(s.a), std::abs(s.b)) / (s.b - s.a);
+      part = std::clamp(part, std::min(least, 0.5), std::max(1 - least, 0.5));
+      s.t = from_a ? part : 1 - part;
+      active[left++] = s;
+    }
+    active.resize(left);
+  }
+}
+
+void evaluate_rows(std::span<const AnyMarginal> laws, Curve curve, std::span<const double> in,
+                   std::span<double> out, int threads) {
+  if (laws.empty()) return;
+  const std::size_t n = in.size() / laws.size();
+  double cost = 0;
+  bool foreign = false;
+  for (const AnyMarginal& law : laws) {
+    cost += law.cost_ns(curve) * double(n);
+    foreign |= law.foreign(curve);
+  }
+  parallel_for(laws.size(), foreign ? 1 : threads_for(cost, threads), [&](std::size_t i) noexcept {
+    laws[i].evaluate(curve, in.subspan(i * n, n), out.subspan(i * n, n));
+  });
 }
 
 void TransportMap::operator()(std::span<const double> x, std::span<double> y) const {

@@ -2,8 +2,7 @@
 #include <mutex>
 #include <string>
 
-#include "bind.hpp"
-#include "recouple/marginal.hpp"
+#include "bind_marginal.hpp"
 
 namespace recouple::bindings {
 namespace {
@@ -74,6 +73,16 @@ bool takes_probabilities(Curve curve) {
   return curve == Curve::ppf || curve == Curve::isf;
 }
 
+}  // namespace
+
+Curve curve_of(const std::string& name) {
+  for (std::size_t i = 0; i < std::size(curve_names); ++i) {
+    if (name == curve_names[i]) return static_cast<Curve>(i);
+  }
+  throw std::invalid_argument(
+      "curve must be pdf, logpdf, cdf, logcdf, sf, logsf, ppf or isf, got '" + name + "'");
+}
+
 void check(Curve curve, std::span<const double> in) {
   bool good = true;
   if (takes_probabilities(curve)) {
@@ -94,6 +103,8 @@ void check(Curve curve, std::span<const double> in) {
     }
   }
 }
+
+namespace {
 
 Array evaluate_array(const AnyMarginal& law, Curve curve, const Array& in, int threads) {
   check(curve, view(in));
@@ -197,6 +208,35 @@ void bind_marginal(py::module_& m) {
       },
       py::arg("evaluate"), py::arg("mean"), py::arg("std"), py::arg("lower"), py::arg("upper"),
       "A law whose evaluate(name, x) is written in Python.");
+  m.def(
+      "histogram",
+      [](const Array& edges, const Array& mass) {
+        return AnyMarginal(Histogram(view(edges), view(mass)));
+      },
+      py::arg("edges").noconvert(), py::arg("mass").noconvert(), "Mass spread evenly over bins.");
+  m.def(
+      "histogram_bins",
+      [](const AnyMarginal& of) {
+        const auto* bins = of.as<Histogram>();
+        if (bins == nullptr) throw std::invalid_argument("law must be a histogram");
+        return std::pair(copied(bins->edges()), copied(bins->mass()));
+      },
+      py::arg("law"), "Edges and masses.");
+  m.def(
+      "affine",
+      [](const AnyMarginal& of, double shift, double scale) {
+        return AnyMarginal(Affine(of, shift, scale));
+      },
+      py::arg("law"), py::arg("shift"), py::arg("scale"), "The law of shift + scale X.");
+  m.def(
+      "truncated",
+      [](const AnyMarginal& of, double lower, double upper) {
+        return AnyMarginal(Truncated(of, lower, upper));
+      },
+      py::arg("law"), py::arg("lower"), py::arg("upper"), "The law given lower <= X <= upper.");
+  m.def(
+      "moments", [](const AnyMarginal& of) { return moments(of); }, py::arg("law"),
+      "Mean and standard deviation, from the quantiles.");
 }
 
 }  // namespace recouple::bindings

@@ -152,6 +152,4 @@ def transport_map(source: Any, target: Any) -> TransportMap:
     >>> float(to(1.0)), float(to.derivative(1.0))
     (5.0, 2.0)
     """
-    return TransportMap(
-        as_marginal(source, name="source"), as_marginal(target, name="target")
-    )
+    return TransportMap(as_marginal(source, name="source"), as_marginal(target, name="target"))

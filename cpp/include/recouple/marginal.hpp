@@ -5,8 +5,8 @@
 //   cdf, logcdf        P(X <= x)
 //   sf, logsf          P(X > x), with its own relative accuracy
 //   ppf, isf           the least x with cdf(x) >= u, and the one with sf(x) = u
-// Points are any doubles but NaN; probabilities lie in [0, 1]: callers have looked. AnyMarginal
-// erases the type at the price of one virtual call per batch.
+// Points are any doubles but NaN; probabilities lie in [0, 1]: callers have looked. `out` may be
+// `in`. AnyMarginal erases the type at the price of one virtual call per batch.
 #pragma once
 
 #include <concepts>
@@ -115,7 +115,11 @@ class AnyMarginal {
     double std() const noexcept override { return law.std(); }
     Support support() const noexcept override { return law.support(); }
     bool foreign(Curve curve) const noexcept override {
-      if constexpr (requires { { law.foreign(curve) } noexcept; }) return law.foreign(curve);
+      if constexpr (requires {
+                      { law.foreign(curve) }
+                      noexcept;
+                    })
+        return law.foreign(curve);
       return ForeignMarginal<L>;
     }
     std::exception_ptr error() const noexcept override {
@@ -141,7 +145,8 @@ class AnyMarginal {
 void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
               std::span<double> out, int threads);
 
-// sum_k w_k N(m_k, s_k^2). Weights are positive and sum to 1.
+// sum_k w_k N(m_k, s_k^2). Weights are positive and sum to 1. Many components of one standard
+// deviation (kernel-smoothed samples) are kept sorted, and each point visits only those near it.
 class NormalMixture {
  public:
   // Throws std::invalid_argument on a size mismatch, a non-finite entry, a negative weight or zero
@@ -150,10 +155,10 @@ class NormalMixture {
   NormalMixture(std::span<const double> weights, std::span<const double> means,
                 std::span<const double> stds);
 
-  std::size_t size() const noexcept { return weights_.size(); }
-  std::span<const double> weights() const noexcept { return weights_; }
-  std::span<const double> means() const noexcept { return means_; }
-  std::span<const double> stds() const noexcept { return stds_; }
+  std::size_t size() const noexcept { return size_; }
+  std::span<const double> weights() const noexcept { return {weights_.data(), size_}; }
+  std::span<const double> means() const noexcept { return {means_.data(), size_}; }
+  std::span<const double> stds() const noexcept { return {stds_.data(), size_}; }
 
   void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
   double mean() const noexcept { return mean_; }
@@ -167,12 +172,17 @@ class NormalMixture {
  private:
   struct Survey;
   LineMixture line_mixture() const noexcept;
+  void sort_components();
   Landmarks landmarks(std::size_t wanted) const;
 
   std::vector<double> weights_, means_, stds_;
   std::vector<double> inverse_, inverse_low_;  // 1 / s_k in two parts
   std::vector<double> peak_, log_peak_;        // w_k / (s_k sqrt(2 pi)) and its logarithm
   std::vector<double> log_weight_;
+  std::vector<double> left_,
+      right_;  // of sorted mixtures: weights before, and from, each component
+  std::size_t size_;
+  double log_least_weight_ = 0;
   double least_std_, mean_, std_;
   std::shared_ptr<Survey> survey_;  // where quantiles are looked for; made when first wanted
 };
@@ -218,5 +228,73 @@ class Empirical {
   std::vector<double> cumulative_;  // cumulative_[i]: mass of values_[0..i]; empty if equal weights
   double mean_, std_;
 };
+
+// Mass spread evenly over each bin, so that cdf and ppf are polygons.
+class Histogram {
+ public:
+  // n + 1 edges, n masses, normalised. Equal edges make an atom. Throws std::invalid_argument on
+  // edges that decrease or are not finite, a size mismatch, a negative mass or zero total.
+  Histogram(std::span<const double> edges, std::span<const double> mass);
+
+  std::span<const double> edges() const noexcept { return edges_; }
+  std::span<const double> mass() const noexcept { return mass_; }
+
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
+  double mean() const noexcept { return mean_; }
+  double std() const noexcept { return std_; }
+  Support support() const noexcept { return {lower_, upper_}; }
+  double cost_ns(Curve) const noexcept { return 40; }
+
+ private:
+  double quantile(double p, double q) const noexcept;  // p + q = 1
+
+  std::vector<double> edges_, mass_;
+  std::vector<double> below_, above_;  // mass left and right of each edge
+  double mean_, std_, lower_, upper_;
+};
+
+// The law of shift + scale * X, scale not zero.
+class Affine {
+ public:
+  Affine(AnyMarginal law, double shift, double scale);
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
+  double mean() const noexcept { return shift_ + scale_ * law_.mean(); }
+  double std() const noexcept;
+  Support support() const noexcept;
+  bool foreign(Curve curve) const noexcept { return law_.foreign(curve); }
+  std::exception_ptr error() const noexcept { return law_.error(); }
+  double cost_ns(Curve curve) const noexcept { return law_.cost_ns(curve) + 1; }
+
+ private:
+  AnyMarginal law_;
+  double shift_, scale_;
+};
+
+// The law of X given lower <= X <= upper, for a law with a density. Tails are differences of the
+// law's own: where the interval lies far out in one tail they keep their relative accuracy.
+class Truncated {
+ public:
+  // Throws std::invalid_argument unless lower < upper and the law has mass between them.
+  Truncated(AnyMarginal law, double lower, double upper);
+  void evaluate(Curve curve, std::span<const double> in, std::span<double> out) const noexcept;
+  double mean() const noexcept { return mean_; }
+  double std() const noexcept { return std_; }
+  Support support() const noexcept { return {lower_, upper_}; }
+  bool foreign(Curve curve) const noexcept { return law_.foreign(curve); }
+  std::exception_ptr error() const noexcept { return law_.error(); }
+  double cost_ns(Curve curve) const noexcept { return 2 * law_.cost_ns(curve) + 2; }
+
+ private:
+  AnyMarginal law_;
+  double lower_, upper_;
+  double below_lower_, above_lower_, below_upper_, above_upper_;  // cdf and sf at both ends
+  double mass_;
+  double mean_ = 0, std_ = 0;
+};
+
+// Mean and standard deviation by Gauss-Legendre quadrature of the quantile function, octave by
+// octave into both tails, halving where it bends. Infinite or NaN where the tails' moments do not
+// settle.
+std::pair<double, double> moments(const AnyMarginal& law);
 
 }  // namespace recouple

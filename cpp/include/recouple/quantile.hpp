@@ -50,6 +50,22 @@ class Tabulated {
   std::vector<std::int32_t> guide_;
 };
 
+// The least x in the support with cdf(x) >= u, for each u, when all there is is a batched cdf, by
+// inverse quadratic interpolation and bisection inside a bracket (Chandrupatla 1997): to |cdf - u|
+// <= 2 eps min(u, 1 - u) or to neighbouring doubles. Throws std::invalid_argument if the cdf is not
+// within 1e-6 of 0 and 1 at the ends of its support, decreases by more than 1e-9, or is not a
+// number. What the cdf throws passes through.
+class CdfInverse {
+ public:
+  using Cdf = std::function<void(std::span<const double> x, std::span<double> p)>;
+  CdfInverse(Cdf cdf, Support support);
+  void operator()(std::span<const double> u, std::span<double> x) const;
+
+ private:
+  Cdf cdf_;
+  std::vector<double> x_, p_;  // the cdf on a ladder of points over the support
+};
+
 // The increasing map T = F1^-1 o F0 that carries the source to the target: monotone optimal
 // transport.
 class TransportMap {
@@ -68,5 +84,9 @@ class TransportMap {
  private:
   AnyMarginal source_, target_;
 };
+
+// Row i of `in`, of in.size() / laws.size() numbers, through laws[i].
+void evaluate_rows(std::span<const AnyMarginal> laws, Curve curve, std::span<const double> in,
+                   std::span<double> out, int threads);
 
 }  // namespace recouple

@@ -23,10 +23,68 @@ inline Two standardise(double x, double mean, double inverse, double inverse_low
   return {z.hi, __builtin_fabs(z.hi) < 1e3 ? low : 0.0};  // far out the parts may be infinite
 }
 
+// The number of increasing values below x.
+inline std::size_t count_less(const double* values, std::size_t n, double x) noexcept {
+  std::size_t first = 0;
+  while (n > 0) {
+    const std::size_t half = n / 2;
+    const bool less = values[first + half] < x;
+    first = less ? first + half + 1 : first;
+    n = less ? n - half - 1 : half;
+  }
+  return first;
+}
+
+// Tail, density and slope of a sorted mixture at one point. Components further than c standard
+// deviations off count as 0 or 1: with c^2 = d^2 + 2 (40 + log(1 / least weight)), d the distance
+// of the nearest, what they are off by is below 1e-17 of the sum.
+inline void sorted_tail(const LineMixture& m, double x, double side, double* p, double* f,
+                        double* g) noexcept {
+  const double s = m.least_std, inverse = m.inverse[0], inverse_low = m.inverse_low[0];
+  const std::size_t next = count_less(m.mean, m.size, x);
+  const double up = next < m.size ? m.mean[next] - x : largest;
+  const double down = next > 0 ? x - m.mean[next - 1] : largest;
+  double d = (up < down ? up : down) * inverse;
+  d = d < 40 ? d : 40.0;
+  const double reach = s * __builtin_sqrt(d * d + 2 * (40 - m.log_least_weight));
+  const std::size_t from = count_less(m.mean, m.size, x - reach) / 8 * 8;
+  const std::size_t rough = (count_less(m.mean, m.size, x + reach) + 7) / 8 * 8;
+  const std::size_t to = rough < m.size ? rough : m.size;
+  double sum[8], low[8], density[8], slope[8];
+  for (std::size_t j = 0; j < 8; ++j) sum[j] = low[j] = density[j] = slope[j] = 0;
+  for (std::size_t k = from; k < to; k += 8) {
+    for (std::size_t j = 0; j < 8; ++j) {
+      const Two z = standardise(x, m.mean[k + j], inverse, inverse_low);
+      const double a = __builtin_fabs(z.hi) < 40 ? __builtin_fabs(z.hi) : 40.0;
+      const double e = vec_gauss({a, __builtin_copysign(1.0, z.hi) * z.lo});
+      const double q = e * vec_mills(a);
+      const Two total = two_sum(sum[j], m.weight[k + j] * (side * z.hi > 0 ? 1 - q : q));
+      sum[j] = total.hi;
+      low[j] += total.lo;
+      const double part = m.peak[k + j] * e;
+      density[j] += part;
+      slope[j] -= part * (z.hi * inverse);
+    }
+  }
+  Two total{side > 0 ? m.left[from] : m.right[to], 0};
+  *f = *g = 0;
+  for (std::size_t j = 0; j < 8; ++j) {
+    const Two t = two_sum(total.hi, sum[j]);
+    total = {t.hi, total.lo + t.lo + low[j]};
+    *f += density[j];
+    *g += slope[j];
+  }
+  *p = total.hi + total.lo;
+}
+
 // Tail probabilities p, densities f and their slopes g = f' at n <= lanes points; side +1 for lower
 // tails, -1 for upper ones. The sum over components is compensated.
 inline void tails(const LineMixture& m, const double* x, const double* side, double* p, double* f,
                   double* g, std::size_t n) noexcept {
+  if (m.left != nullptr) {
+    for (std::size_t i = 0; i < n; ++i) sorted_tail(m, x[i], side[i], &p[i], &f[i], &g[i]);
+    return;
+  }
   double low[lanes];
   for (std::size_t i = 0; i < n; ++i) p[i] = low[i] = f[i] = g[i] = 0;
   for (std::size_t k = 0; k < m.size; ++k) {
@@ -50,6 +108,14 @@ inline void tails(const LineMixture& m, const double* x, const double* side, dou
 
 template <int side>
 void tail(const LineMixture& m, const double* x, double* out, std::size_t n) noexcept {
+  if (m.left != nullptr) {
+    for (std::size_t i = 0; i < n; ++i) {
+      double p, f, g;
+      sorted_tail(m, x[i], side, &p, &f, &g);
+      out[i] = x[i] == x[i] ? (p < 1 ? p : 1.0) : x[i];
+    }
+    return;
+  }
   double low[lanes], p[lanes];
   for (std::size_t first = 0; first < n; first += lanes) {
     const std::size_t count = least(lanes, n - first);
@@ -73,6 +139,14 @@ void tail(const LineMixture& m, const double* x, double* out, std::size_t n) noe
 }
 
 void density(const LineMixture& m, const double* x, double* out, std::size_t n) noexcept {
+  if (m.left != nullptr) {
+    for (std::size_t i = 0; i < n; ++i) {
+      double p, f, g;
+      sorted_tail(m, x[i], 1.0, &p, &f, &g);
+      out[i] = x[i] == x[i] ? f : x[i];
+    }
+    return;
+  }
   double f[lanes];
   for (std::size_t first = 0; first < n; first += lanes) {
     const std::size_t count = least(lanes, n - first);
@@ -156,6 +230,22 @@ void log_tail(const LineMixture& m, const double* x, double* out, std::size_t n)
   }
 }
 
+// log density: from the density while it is a normal number.
+void log_density(const LineMixture& m, const double* x, double* out, std::size_t n) noexcept {
+  double f[lanes], far[lanes];
+  for (std::size_t first = 0; first < n; first += lanes) {
+    const std::size_t count = least(lanes, n - first);
+    density(m, x + first, f, count);
+    bool deep = false;
+    for (std::size_t i = 0; i < count; ++i) deep |= f[i] < 1e-290;
+    if (deep) log_sum<0>(m, x + first, far, count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const double y = vec_log(f[i]);
+      out[first + i] = f[i] < 1e-290 ? far[i] : y;
+    }
+  }
+}
+
 // Normal scores Phi^-1(P(X <= x)) of n <= lanes points, from the smaller tail, and dx/dscore.
 void survey_block(const LineMixture& m, const double* x, double* score, double* slope,
                   std::size_t n) noexcept {
@@ -218,7 +308,7 @@ void bracket_by_components(const LineMixture& m, double w, double side, double s
     double q[256];
     const std::size_t count = least(256, m.size - first);
     for (std::size_t k = 0; k < count; ++k) {
-      const double share = w / m.weight[first + k];
+      const double share = m.weight[first + k] > 0 ? w / m.weight[first + k] : 1.0;
       q[k] = share < 1 ? share : 1 - 1e-16;
     }
     normal_quantile_block(q, q, count);
@@ -390,9 +480,10 @@ int invert(const LineMixture& m, const Landmarks& marks, const double* w, const 
 
 template <>
 const MarginalKernels& MarginalKernels::at<level_of_this_file>() noexcept {
-  static constexpr MarginalKernels table{&tail<1>,          &tail<-1>,          &log_tail<1>,
-                                         &log_tail<-1>,     &recouple::density, &log_sum<0>,
-                                         &recouple::survey, &recouple::invert};
+  static constexpr MarginalKernels table{&tail<1>,           &tail<-1>,
+                                         &log_tail<1>,       &log_tail<-1>,
+                                         &recouple::density, &recouple::log_density,
+                                         &recouple::survey,  &recouple::invert};
   return table;
 }
 

@@ -11,6 +11,11 @@ struct LineMixture {
   std::size_t size;
   const double *weight, *log_weight, *mean, *std, *inverse, *inverse_low, *peak, *log_peak;
   double least_std;
+  // With `left`: one standard deviation and increasing means (kernel-smoothed samples). left[k] and
+  // right[k] are the weights before k and from k on; the arrays are padded by weights of zero to a
+  // multiple of 8, and only the components near a point are visited.
+  const double *left, *right;
+  double log_least_weight;
 };
 
 // Where to start looking for quantiles: increasing points, the normal score Phi^-1(P(X <= x)) of
