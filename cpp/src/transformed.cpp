@@ -48,57 +48,67 @@ constexpr std::array<double, 4> gauss_at{0.18343464249564980494, 0.5255324099163
 constexpr std::array<double, 4> gauss_weight{0.36268378337836198297, 0.31370664587788728734,
                                              0.22238103445337447054, 0.10122853629037625915};
 
-struct Pair {
-  double first, second;
+// Integrals over tail probabilities w in [a, b] of Q(w) - centre and of its square.
+struct Cell {
+  double a, b, first, second;
 };
 
-// Integrals of Q(w) - centre and of its square over tail probabilities w in [a, b].
-class QuantileIntegral {
- public:
-  QuantileIntegral(const AnyMarginal& law, bool upper, double centre)
-      : law_(law), curve_(upper ? Curve::isf : Curve::ppf), centre_(centre) {}
-
-  Pair over(double a, double b, int depth) {
-    const Pair whole = rule(a, b);
-    return refine(a, b, whole, depth);
-  }
-
- private:
-  Pair refine(double a, double b, Pair whole, int depth) {
-    const double m = 0.5 * (a + b);
-    const Pair left = rule(a, m), right = rule(m, b);
-    const double first = left.first + right.first, second = left.second + right.second;
-    // Good to 1e-13 of the cell's own size, or to the rounding of Q; a jump of Q is halved down to
-    // nothing on one side only, and the budget bounds what a rough Q can cost.
-    const double noise = 1e-15 * std::abs(centre_) * (b - a);
-    const bool same =
-        std::abs(first - whole.first) <= 1e-13 * std::sqrt(second * (b - a)) + noise &&
-        std::abs(second - whole.second) <= 1e-13 * second + noise * std::sqrt(second / (b - a));
-    if (same || depth == 0 || --budget_ < 0 || !std::isfinite(second)) return {first, second};
-    const Pair l = refine(a, m, left, depth - 1), r = refine(m, b, right, depth - 1);
-    return {l.first + r.first, l.second + r.second};
-  }
-  Pair rule(double a, double b) const {
-    std::array<double, 8> w, x;
-    const double half = 0.5 * (b - a), middle = 0.5 * (a + b);
-    for (std::size_t j = 0; j < 4; ++j) {
-      w[2 * j] = middle - half * gauss_at[j];
-      w[2 * j + 1] = middle + half * gauss_at[j];
+// By Gauss's rule on each cell, the law asked once for all of them.
+void integrate(const AnyMarginal& law, Curve curve, double centre, std::vector<Cell>& cells) {
+  std::vector<double> w;
+  w.reserve(8 * cells.size());
+  for (const Cell& c : cells) {
+    const double half = 0.5 * (c.b - c.a), middle = 0.5 * (c.a + c.b);
+    for (const double s : gauss_at) {
+      w.push_back(middle - half * s);
+      w.push_back(middle + half * s);
     }
-    law_.evaluate(curve_, w, x);
-    Pair sum{0, 0};
+  }
+  law.evaluate(curve, w, w);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    Cell& c = cells[i];
+    c.first = c.second = 0;
     for (std::size_t j = 0; j < 8; ++j) {
-      const double d = x[j] - centre_;
-      sum.first += gauss_weight[j / 2] * half * d;
-      sum.second += gauss_weight[j / 2] * half * d * d;
+      const double d = w[8 * i + j] - centre, weight = 0.5 * (c.b - c.a) * gauss_weight[j / 2];
+      c.first += weight * d;
+      c.second += weight * d * d;
     }
-    return sum;
   }
-  const AnyMarginal& law_;
-  Curve curve_;
-  double centre_;
-  int budget_ = 20000;
-};
+}
+
+// The same, halved until both halves agree with the whole to 1e-13 of it or to the rounding of Q.
+Cell refined(const AnyMarginal& law, Curve curve, double centre, std::vector<Cell> cells) {
+  Cell sum{0, 0, 0, 0};
+  integrate(law, curve, centre, cells);
+  std::size_t budget = 50000;  // bounds what a rough Q can cost
+  for (int depth = 0; !cells.empty(); ++depth) {
+    std::vector<Cell> halves, open;
+    for (const Cell& c : cells) {
+      const double m = 0.5 * (c.a + c.b);
+      halves.push_back({c.a, m, 0, 0});
+      halves.push_back({m, c.b, 0, 0});
+    }
+    integrate(law, curve, centre, halves);
+    budget -= std::min(budget, halves.size());
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      const Cell &whole = cells[i], &l = halves[2 * i], &r = halves[2 * i + 1];
+      const double first = l.first + r.first, second = l.second + r.second;
+      const double width = whole.b - whole.a, noise = 1e-15 * std::abs(centre) * width;
+      const bool same =
+          std::abs(first - whole.first) <= 1e-13 * std::sqrt(second * width) + noise &&
+          std::abs(second - whole.second) <= 1e-13 * second + noise * std::sqrt(second / width);
+      if (same || depth == 44 || budget == 0 || !std::isfinite(second)) {
+        sum.first += first;
+        sum.second += second;
+      } else {
+        open.push_back(l);
+        open.push_back(r);
+      }
+    }
+    std::swap(cells, open);
+  }
+  return sum;
+}
 
 }  // namespace
 
@@ -107,19 +117,25 @@ std::pair<double, double> moments(const AnyMarginal& law) {
   const double half = 0.5;
   law.ppf({&half, 1}, {&centre, 1});
   double first = 0, second = 0;
-  for (const bool upper : {false, true}) {
-    QuantileIntegral integral(law, upper, centre);
+  for (const Curve curve : {Curve::ppf, Curve::isf}) {
     bool settled = false;
-    for (int k = 1; k < 1000 && !settled; ++k) {
-      const Pair part = integral.over(std::ldexp(1.0, -k - 1), std::ldexp(1.0, -k), 40);
+    for (int octave = 1; octave < 1000 && !settled; octave += 60) {
+      std::vector<Cell> cells;
+      for (int k = octave; k < octave + 60; ++k) {
+        cells.push_back({std::ldexp(1.0, -k - 1), std::ldexp(1.0, -k), 0, 0});
+      }
+      const Cell part = refined(law, curve, centre, cells);
+      if (const auto error = law.error()) std::rethrow_exception(error);
       first += part.first;
       second += part.second;
-      settled = k > 8 && part.second <= 1e-18 * second &&
-                std::abs(part.first) <= 1e-18 * std::sqrt(second);
+      // What is left beyond w = 2^-k, if Q grows no faster than in the last octave.
+      const double w = std::ldexp(1.0, -octave - 60);
+      double q = 0;
+      law.evaluate(curve, {&w, 1}, {&q, 1});
+      settled = w * (q - centre) * (q - centre) <= 1e-16 * second;
     }
     if (!settled) second = infinity;
   }
-  if (const auto error = law.error()) std::rethrow_exception(error);
   return {centre + first, std::sqrt(std::max(second - first * first, 0.0))};
 }
 
