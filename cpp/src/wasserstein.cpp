@@ -6,13 +6,14 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "buffer.hpp"
 #include "kernels/sort.hpp"
 #include "kernels/wasserstein.hpp"
+#include "levels.hpp"
 #include "recouple/parallel.hpp"
 #include "recouple/sort.hpp"
 
@@ -25,8 +26,8 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
-// One law ready for merging: increasing atoms, and the cumulative weights ending in 1 with +inf
-// behind it (null: equal weights).
+// One law ready for merging: increasing atoms, and the cumulative weights (null: equal weights).
+// Weights end in 1 with +inf behind it, and the last atom is repeated behind them.
 template <class T>
 struct Row {
   const T* x;
@@ -34,49 +35,26 @@ struct Row {
   std::size_t n;
 };
 
-// Cumulative weights in place, in units of their sum. Short sums are added up within blocks of 64;
-// what their rounding loses is carried along (Neumaier 1974), so that every level is right to a few
-// ulp of 1 whatever n.
-void cumulate(double* w, std::size_t n) noexcept {
-  constexpr std::size_t block = 64;
-  double offset = 0, lost = 0;
-  for (std::size_t first = 0; first < n; first += block) {
-    const std::size_t end = std::min(n, first + block);
-    const double base = offset + lost;
-    double sum = 0;
-    for (std::size_t k = first; k < end; ++k) {
-      sum += w[k];
-      w[k] = base + sum;
-    }
-    const double next = offset + sum;
-    lost += std::abs(offset) >= sum ? (offset - next) + sum : (sum - next) + offset;
-    offset = next;
-  }
-  const double total = w[n - 1];
-  for (std::size_t k = 0; k < n; ++k) w[k] = std::min(w[k] / total, 1.0);
-  w[n] = infinity;
-}
-
 // Room for some rows of one side, each made ready in its slot.
 template <class T>
 class Slots {
  public:
   Slots(const Samples<T>& side, bool weighted, bool assume_sorted, std::size_t slots)
       : side_(side), weighted_(weighted), assume_sorted_(assume_sorted) {
-    if (weighted || !assume_sorted) x_.reset(new T[slots * side.size]);
-    if (weighted) w_.reset(new double[slots * (side.size + 1)]);
+    if (weighted || !assume_sorted) x_ = Buffer<T>(slots * (side.size + 1));
+    if (weighted) w_ = Buffer<double>(slots * (side.size + 1));
   }
 
   Row<T> prepare(std::size_t row, std::size_t slot, int threads) noexcept {
     const std::size_t n = side_.size;
     const auto values = side_.values.subspan(row * n, n);
     if (!weighted_ && assume_sorted_) return {values.data(), nullptr, n};
-    const std::span<T> x(&x_[slot * n], n);
+    const std::span<T> x = x_.part(slot * (n + 1), n);
     if (!weighted_) {
       sort(values, x, threads);
       return {x.data(), nullptr, n};
     }
-    const std::span<double> w(&w_[slot * (n + 1)], n);
+    const std::span<double> w = w_.part(slot * (n + 1), n);
     if (side_.weights.empty()) {
       if (assume_sorted_) {
         std::copy(values.begin(), values.end(), x.begin());
@@ -94,48 +72,40 @@ class Slots {
       }
     }
     std::size_t kept = 0;
-    for (std::size_t k = 0; k < n; ++k) {
+    if (*std::min_element(w.begin(), w.end()) > 0) kept = n;
+    for (std::size_t k = kept; k < n; ++k) {
       x[kept] = x[k];
       w[kept] = w[k];
       kept += w[k] > 0;
     }
+    x.data()[kept] = x[kept - 1];
     cumulate(w.data(), kept);
+    w.data()[kept] = infinity;
     return {x.data(), w.data(), kept};
   }
 
  private:
   Samples<T> side_;
   bool weighted_, assume_sorted_;
-  std::unique_ptr<T[]> x_;
-  std::unique_ptr<double[]> w_;
+  Buffer<T> x_;
+  Buffer<double> w_;
 };
 
-// Where the path of a merge of n left and m right levels crosses i + j = k. A path that passes two
-// levels at once jumps over every other k; the crossing is then one further on.
-template <class Left, class Right, class Level>
-Stretch merge_path(std::size_t k, std::size_t n, std::size_t m, Left left, Right right,
-                   Level tolerance) noexcept {
-  std::size_t i = k > m ? k - m : 0, high = std::min(k, n);
-  while (i < high) {
-    const std::size_t middle = i + (high - i) / 2;
+// Number of left levels among the first k of a merge of n and m, ties to the left.
+template <class Left, class Right>
+std::size_t merge_path(std::size_t k, std::size_t n, std::size_t m, Left left,
+                       Right right) noexcept {
+  std::size_t low = k > m ? k - m : 0, high = std::min(k, n);
+  while (low < high) {
+    const std::size_t middle = low + (high - low) / 2;
     if (left(middle) <= right(k - 1 - middle)) {
-      i = middle + 1;
+      low = middle + 1;
     } else {
       high = middle;
     }
   }
-  std::size_t j = k - i;
-  if (i > 0 && j < m && right(j) <= left(i - 1) + tolerance) {
-    ++j;
-  } else if (j > 0 && i < n && left(i) <= right(j - 1) + tolerance) {
-    ++i;
-  }
-  return {i, j, 0};
+  return low;
 }
-
-// Weights are known to their own rounding: levels closer than this are one.
-template <class T>
-constexpr double tolerance = 16.0 * std::numeric_limits<T>::epsilon();
 
 // Sum (or greatest) over the pairs of two rows, added up in blocks that the size alone determines.
 template <class T>
@@ -147,33 +117,30 @@ double merge_sum(const Row<T>& u, const Row<T>& v, Power power, int threads) noe
   const std::size_t block = std::max(least_block, (steps + most_blocks - 1) / most_blocks);
   const std::size_t blocks = (steps + block - 1) / block;
   const auto start = [&](std::size_t k) noexcept {
-    if (weighted) {
-      return merge_path(
-          k, u.n, v.n, [&](std::size_t i) noexcept { return u.cumulative[i]; },
-          [&](std::size_t j) noexcept { return v.cumulative[j]; }, tolerance<T>);
+    return weighted ? merge_path(
+                          k, u.n, v.n, [&](std::size_t i) noexcept { return u.cumulative[i]; },
+                          [&](std::size_t j) noexcept { return v.cumulative[j]; })
+                    : merge_path(
+                          k, u.n, v.n, [&](std::size_t i) noexcept { return (i + 1) * v.n; },
+                          [&](std::size_t j) noexcept { return (j + 1) * u.n; });
+  };
+  const auto merge = [&](std::size_t k, std::size_t count) noexcept {
+    MergeStarts starts;
+    for (std::size_t l = 0; l < merge_lanes; ++l) {
+      starts.i[l] = start(k);
+      starts.j[l] = k - starts.i[l];
+      k += steps_of_lane(l, count);
     }
-    return merge_path(
-        k, u.n, v.n, [&](std::size_t i) noexcept { return (i + 1) * v.n; },
-        [&](std::size_t j) noexcept { return (j + 1) * u.n; }, std::size_t{0});
+    return weighted ? kernel.weighted(u.x, u.cumulative, v.x, v.cumulative, starts, count,
+                                      level_tolerance, power)
+                    : kernel.uniform(u.x, u.n, v.x, v.n, starts, count, power);
   };
   std::array<double, most_blocks> part;
   const auto add_block = [&](std::size_t b) noexcept {
     const std::size_t k = b * block, count = std::min(block, steps - k);
-    if (pairwise) {
-      part[b] = kernel.equal(u.x + k, v.x + k, count, power);
-      return;
-    }
-    Stretch stretches[merge_lanes];
-    for (std::size_t l = 0; l < merge_lanes; ++l) {
-      stretches[l] = start(k + l * count / merge_lanes);
-      stretches[l].end = k + (l + 1) * count / merge_lanes;
-    }
-    part[b] = weighted
-                  ? kernel.weighted(u.x, u.n, v.x, v.n, {u.cumulative, v.cumulative, tolerance<T>},
-                                    stretches, power)
-                  : kernel.uniform(u.x, u.n, v.x, v.n, {u.n, v.n}, stretches, power);
+    part[b] = pairwise ? kernel.equal(u.x + k, v.x + k, count, power) : merge(k, count);
   };
-  parallel_for(blocks, threads_for(double(steps) * (pairwise ? 0.5 : 3), threads), add_block);
+  parallel_for(blocks, threads_for(double(steps) * (pairwise ? 0.5 : 2), threads), add_block);
   if (power.kind == Power::greatest) return *std::max_element(part.begin(), part.begin() + blocks);
   double sum = 0;
   for (std::size_t b = 0; b < blocks; ++b) sum += part[b];
@@ -192,8 +159,8 @@ double greatest_weighted(const Row<T>& u, const Row<T>& v) noexcept {
     const bool last_u = i + 1 == u.n, last_v = j + 1 == v.n;
     if (last_u && last_v) return most;
     const double a = u.cumulative[i], b = v.cumulative[j];
-    i += !last_u && (last_v || a <= b + tolerance<T>);
-    j += !last_v && (last_u || b <= a + tolerance<T>);
+    i += !last_u && (last_v || a <= b + level_tolerance);
+    j += !last_v && (last_u || b <= a + level_tolerance);
   }
 }
 
@@ -282,23 +249,33 @@ void distances(const Samples<T>& u, const Samples<T>& v, std::span<const std::si
   Slots<T> u_slots(u, weighted, options.assume_sorted, share_u ? u.rows() : tasks);
   Slots<T> v_slots(v, weighted, options.assume_sorted, share_v ? v.rows() : tasks);
   std::vector<Row<T>> u_ready(share_u ? u.rows() : 0), v_ready(share_v ? v.rows() : 0);
-  parallel_for(u_ready.size(), threads,
-               [&](std::size_t r) noexcept { u_ready[r] = u_slots.prepare(r, r, threads); });
-  parallel_for(v_ready.size(), threads,
-               [&](std::size_t r) noexcept { v_ready[r] = v_slots.prepare(r, r, threads); });
+  const auto prepare_all = [&](Slots<T>& slots, std::vector<Row<T>>& ready) {
+    const int inner = ready.size() == 1 ? threads : 1;
+    parallel_for(ready.size(), threads,
+                 [&](std::size_t r) noexcept { ready[r] = slots.prepare(r, r, inner); });
+  };
+  prepare_all(u_slots, u_ready);
+  prepare_all(v_slots, v_ready);
 
+  // Threads share out the problems if there are several. Two threads with one problem do best with
+  // a side each; more, or sides of different size, with one side at a time.
+  const int inner = tasks == 1 ? threads : 1;
+  const bool side_by_side = inner == 2 && 3 * std::min(u.size, v.size) > std::max(u.size, v.size);
+  WassersteinOptions each = options;
+  each.threads = inner;
   parallel_for(tasks, threads, [&](std::size_t task) noexcept {
     const std::size_t end = (task + 1) * pairs / tasks;
     for (std::size_t k = task * pairs / tasks; k < end; ++k) {
       Row<T> rows[2];
-      parallel_for(2, threads, [&](std::size_t side) noexcept {
+      parallel_for(2, side_by_side ? 2 : 1, [&](std::size_t side) noexcept {
+        const int rest = side_by_side ? 1 : inner;
         if (side == 0) {
-          rows[0] = share_u ? u_ready[u_rows[k]] : u_slots.prepare(u_rows[k], task, threads);
+          rows[0] = share_u ? u_ready[u_rows[k]] : u_slots.prepare(u_rows[k], task, rest);
         } else {
-          rows[1] = share_v ? v_ready[v_rows[k]] : v_slots.prepare(v_rows[k], task, threads);
+          rows[1] = share_v ? v_ready[v_rows[k]] : v_slots.prepare(v_rows[k], task, rest);
         }
       });
-      out[k] = distance(rows[0], rows[1], options);
+      out[k] = distance(rows[0], rows[1], each);
     }
   });
 }

@@ -32,9 +32,9 @@ struct SortKernelsOf {
   bool (*has_nan)(const T* x, std::size_t n) noexcept;
   // Least and greatest ordered bits; n > 0.
   void (*range)(const T* x, std::size_t n, std::uint64_t& least, std::uint64_t& greatest) noexcept;
-  // keys[i] for positions first + i.
-  void (*pack)(const T* x, std::size_t first, std::size_t n, KeyLayout layout,
-               double* keys) noexcept;
+  void (*pack)(const T* x, std::size_t n, KeyLayout layout, double* keys) noexcept;
+  // bucket[i] = number of the 63 increasing splitters that x[i] exceeds.
+  void (*classify)(const T* x, std::size_t n, const T* splitters, std::uint8_t* bucket) noexcept;
 };
 
 struct SortKernels {

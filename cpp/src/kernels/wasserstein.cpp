@@ -11,11 +11,16 @@ struct One {
 struct Two {
   static double of(double d) noexcept { return d * d; }
 };
+// The scale is the greatest difference that has mass; no power of a greater one may reach the sum.
+inline double relative(double d, double scale) noexcept {
+  return d < scale ? d / scale : 1;
+}
+
 struct Whole {
   unsigned p;
   double scale;
   double of(double d) const noexcept {
-    double base = d / scale, product = 1;
+    double base = relative(d, scale), product = 1;
     for (unsigned e = p; e != 0; e >>= 1) {
       product = (e & 1) != 0 ? product * base : product;
       base *= base;
@@ -25,7 +30,7 @@ struct Whole {
 };
 struct Any {
   double p, scale;
-  double of(double d) const noexcept { return __builtin_pow(d / scale, p); }
+  double of(double d) const noexcept { return __builtin_pow(relative(d, scale), p); }
 };
 
 // How the pairs of a merge are gathered into one number.
@@ -38,7 +43,9 @@ struct SumOf {
   static double join(double a, double b) noexcept { return a + b; }
 };
 struct Greatest {
-  double operator()(double most, double, double d) const noexcept { return join(most, d); }
+  double operator()(double most, double mass, double d) const noexcept {
+    return join(most, mass > 0 ? d : 0);
+  }
   static double join(double a, double b) noexcept { return a > b ? a : b; }
 };
 
@@ -89,91 +96,77 @@ double equal(const T* x, const T* y, std::size_t n, Power power) noexcept {
   return with(power, [&](auto gather) noexcept { return equal(x, y, n, gather); });
 }
 
-// What comes next on either side of a merge: whether the left and the right side move, and the
-// level that is passed then.
-template <class Level>
-struct Next {
-  bool left, right;
-  Level level;
-};
-
+// Levels by weight and by count: the level before a pair, and the next ones on either side.
 struct ByWeight {
-  WeightedLevels at;
-  double start(std::size_t i, std::size_t j) const noexcept {
-    const double a = i > 0 ? at.left[i - 1] : 0, b = j > 0 ? at.right[j - 1] : 0;
+  const double *cu, *cv;
+  double tolerance;
+  double passed(std::size_t i, std::size_t j) const noexcept {
+    const double a = i > 0 ? cu[i - 1] : 0, b = j > 0 ? cv[j - 1] : 0;
     return a > b ? a : b;
   }
-  Next<double> next(std::size_t i, std::size_t j) const noexcept {
-    const double a = at.left[i], b = at.right[j];
-    const bool left = a <= b + at.tolerance, right = b <= a + at.tolerance;
-    return {left, right, left & right ? (a > b ? a : b) : (left ? a : b)};
+  double left(std::size_t i) const noexcept { return cu[i]; }
+  double right(std::size_t j) const noexcept { return cv[j]; }
+  double mass(double from, double to) const noexcept {
+    return to - from > tolerance ? to - from : 0;
   }
 };
-
 struct ByCount {
-  UniformLevels at;
-  std::uint64_t start(std::size_t i, std::size_t j) const noexcept {
-    return i * at.m > j * at.n ? i * at.m : j * at.n;
+  std::uint64_t n, m;
+  std::uint64_t passed(std::size_t i, std::size_t j) const noexcept {
+    return i * m > j * n ? i * m : j * n;
   }
-  Next<std::uint64_t> next(std::size_t i, std::size_t j) const noexcept {
-    const std::uint64_t a = (i + 1) * at.m, b = (j + 1) * at.n;
-    return {a <= b, b <= a, a <= b ? a : b};
+  std::uint64_t left(std::size_t i) const noexcept { return (i + 1) * m; }
+  std::uint64_t right(std::size_t j) const noexcept { return (j + 1) * n; }
+  double mass(std::uint64_t from, std::uint64_t to) const noexcept {
+    return static_cast<double>(static_cast<std::int64_t>(to - from));
   }
 };
 
-// Which side of a merge moves next cannot be foreseen, so a step takes no branch; a stretch that
-// has come to its end stands still and passes no level.
+// Each step passes the nearer of the two next levels and moves on its side, without a branch: which
+// it will be cannot be foreseen.
 template <class T, class Levels, class F>
-double merge(const T* x, std::size_t n, const T* y, std::size_t m, Levels levels,
-             const Stretch (&stretches)[merge_lanes], F gather) noexcept {
-  using Level = decltype(levels.start(0, 0));
-  std::size_t i[merge_lanes], j[merge_lanes], most = 0;
-  Level passed[merge_lanes];
+double merge(const T* x, const T* y, const MergeStarts& starts, std::size_t steps, Levels levels,
+             F gather) noexcept {
+  std::size_t i[merge_lanes], j[merge_lanes];
+  decltype(levels.passed(0, 0)) passed[merge_lanes];
   double sum[merge_lanes] = {};
   for (std::size_t l = 0; l < merge_lanes; ++l) {
-    i[l] = stretches[l].i;
-    j[l] = stretches[l].j;
-    passed[l] = levels.start(i[l], j[l]);
-    const std::size_t at = i[l] + j[l];
-    const std::size_t steps = at < stretches[l].end ? stretches[l].end - at : 0;
-    most = steps > most ? steps : most;
+    i[l] = starts.i[l];
+    j[l] = starts.j[l];
+    passed[l] = levels.passed(i[l], j[l]);
   }
-  for (std::size_t s = 0; s < most; ++s) {
-    for (std::size_t l = 0; l < merge_lanes; ++l) {
-      const bool active = i[l] + j[l] < stretches[l].end;
-      const auto next = levels.next(i[l], j[l]);
-      const std::size_t k = i[l] < n ? i[l] : n - 1, h = j[l] < m ? j[l] : m - 1;
-      const Level level = active ? next.level : passed[l];
-      const double d = distance(static_cast<double>(x[k]), static_cast<double>(y[h]));
-      sum[l] = gather(sum[l], static_cast<double>(level - passed[l]), d);
+  const auto step = [&](std::size_t lanes) noexcept {
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const auto a = levels.left(i[l]), b = levels.right(j[l]);
+      const auto level = a <= b ? a : b;
+      const double d = distance(static_cast<double>(x[i[l]]), static_cast<double>(y[j[l]]));
+      sum[l] = gather(sum[l], levels.mass(passed[l], level), d);
       passed[l] = level;
-      i[l] += static_cast<std::size_t>(next.left & active);
-      j[l] += static_cast<std::size_t>(next.right & active);
+      i[l] += a <= b ? 1 : 0;
+      j[l] += a <= b ? 0 : 1;
     }
-  }
-  for (std::size_t l = 1; l < merge_lanes; ++l) {
-    sum[0] = gather.join(sum[0], sum[l]);
-  }
+  };
+  for (std::size_t s = 0; s < steps / merge_lanes; ++s) step(merge_lanes);
+  step(steps % merge_lanes);
+  for (std::size_t l = 1; l < merge_lanes; ++l) sum[0] = gather.join(sum[0], sum[l]);
   return sum[0];
 }
 
-template <class T, class Levels>
-double merge(const T* x, std::size_t n, const T* y, std::size_t m, Levels levels,
-             const Stretch (&stretches)[merge_lanes], Power power) noexcept {
-  return with(power,
-              [&](auto gather) noexcept { return merge(x, n, y, m, levels, stretches, gather); });
+template <class T>
+double weighted(const T* x, const double* cu, const T* y, const double* cv,
+                const MergeStarts& starts, std::size_t steps, double tolerance,
+                Power power) noexcept {
+  return with(power, [&](auto gather) noexcept {
+    return merge(x, y, starts, steps, ByWeight{cu, cv, tolerance}, gather);
+  });
 }
 
 template <class T>
-double weighted(const T* x, std::size_t n, const T* y, std::size_t m, WeightedLevels levels,
-                const Stretch (&stretches)[merge_lanes], Power power) noexcept {
-  return merge(x, n, y, m, ByWeight{levels}, stretches, power);
-}
-
-template <class T>
-double uniform(const T* x, std::size_t n, const T* y, std::size_t m, UniformLevels levels,
-               const Stretch (&stretches)[merge_lanes], Power power) noexcept {
-  return merge(x, n, y, m, ByCount{levels}, stretches, power);
+double uniform(const T* x, std::size_t n, const T* y, std::size_t m, const MergeStarts& starts,
+               std::size_t steps, Power power) noexcept {
+  return with(power, [&](auto gather) noexcept {
+    return merge(x, y, starts, steps, ByCount{n, m}, gather);
+  });
 }
 
 template <class T>

@@ -13,33 +13,32 @@ struct Power {
   double scale;  // divides the differences of whole and any
 };
 
-// A stretch of the path of a merge: from the pair of atoms (i, j) to where i + j reaches `end`.
-struct Stretch {
-  std::size_t i, j, end;
+// A merge waits for memory and comparisons, so several stretches of its path advance together.
+inline constexpr std::size_t merge_lanes = 8;
+
+// Where each stretch begins: at the pair of atoms (i, j).
+struct MergeStarts {
+  std::size_t i[merge_lanes], j[merge_lanes];
 };
 
-// A merge waits for memory and comparisons, so several stretches advance together.
-inline constexpr std::size_t merge_lanes = 4;
-
-// Levels of a merge, passed together where they are closer than `tolerance`.
-struct WeightedLevels {
-  const double *left, *right;  // cumulative weights, ending in 1 with +inf behind it
-  double tolerance;
-};
-struct UniformLevels {
-  std::size_t n, m;  // (i + 1) m and (j + 1) n, exact
-};
+// How many of all steps a stretch takes; each begins where the one before it ends.
+constexpr std::size_t steps_of_lane(std::size_t lane, std::size_t steps) noexcept {
+  return steps / merge_lanes + (lane < steps % merge_lanes ? 1 : 0);
+}
 
 template <class T>
 struct WassersteinKernelsOf {
-  // Sum, or greatest, of |x[i] - y[i]|^p.
+  // Sum (or greatest) of |x[i] - y[i]|^p.
   double (*equal)(const T* x, const T* y, std::size_t n, Power power) noexcept;
-  // Sum (or greatest) of mass |x[i] - y[j]|^p along stretches of the merge of n and m atoms.
-  double (*weighted)(const T* x, std::size_t n, const T* y, std::size_t m, WeightedLevels levels,
-                     const Stretch (&stretches)[merge_lanes], Power power) noexcept;
-  // The same for equal weights; masses in units of 1 / (n m).
-  double (*uniform)(const T* x, std::size_t n, const T* y, std::size_t m, UniformLevels levels,
-                    const Stretch (&stretches)[merge_lanes], Power power) noexcept;
+  // Sum (or greatest) of mass |x[i] - y[j]|^p along `steps` steps of a merge, by cumulative weights
+  // that end in 1 with +inf behind it; x and y go one further as well. Masses up to `tolerance` are
+  // rounding and do not count.
+  double (*weighted)(const T* x, const double* cu, const T* y, const double* cv,
+                     const MergeStarts& starts, std::size_t steps, double tolerance,
+                     Power power) noexcept;
+  // The same for n and m equal weights; masses are whole numbers, in units of 1 / (n m).
+  double (*uniform)(const T* x, std::size_t n, const T* y, std::size_t m, const MergeStarts& starts,
+                    std::size_t steps, Power power) noexcept;
 };
 
 struct WassersteinKernels {
