@@ -233,8 +233,8 @@ void distances(const Samples<T>& u, const Samples<T>& v, std::span<const std::si
   const std::size_t pairs = out.size();
   require(u_rows.size() == pairs && v_rows.size() == pairs, "rows must be named for every result");
   if (pairs == 0) return;
-  require_samples(u, "u", options.threads);
-  require_samples(v, "v", options.threads);
+  require_samples<T>(u, "u", options.threads);
+  require_samples<T>(v, "v", options.threads);
   for (std::size_t k = 0; k < pairs; ++k) {
     require(u_rows[k] < u.rows() && v_rows[k] < v.rows(), "rows must be within range");
   }
@@ -281,6 +281,10 @@ void distances(const Samples<T>& u, const Samples<T>& v, std::span<const std::si
 }
 
 }  // namespace
+
+void detail::require_samples(const Samples<double>& side, const char* name, int threads) {
+  recouple::require_samples<double>(side, name, threads);
+}
 
 void wasserstein_1d(const Samples<double>& u, const Samples<double>& v,
                     std::span<const std::size_t> u_rows, std::span<const std::size_t> v_rows,

@@ -45,11 +45,50 @@ void bind_distances(py::module_& m) {
         py::arg("threads"), "Distances between rows of samples, one for each pair of rows.");
 }
 
+py::tuple plan(const Array& u, const Array& v, const std::optional<Array>& uw,
+               const std::optional<Array>& vw) {
+  const Samples<double> left = samples(u, uw), right = samples(v, vw);
+  const std::size_t most = left.size + right.size - 1;
+  std::vector<std::int64_t> rows(most), cols(most);
+  std::vector<double> mass(most);
+  std::size_t entries = 0;
+  {
+    py::gil_scoped_release release;
+    entries = wasserstein_1d_plan(left, right, rows, cols, mass);
+  }
+  const auto n = static_cast<py::ssize_t>(entries);
+  return py::make_tuple(py::array_t<std::int64_t>(n, rows.data()),
+                        py::array_t<std::int64_t>(n, cols.data()),
+                        py::array_t<double>(n, mass.data()));
+}
+
+py::tuple gradients(const Array& u, const Array& v, const std::optional<Array>& uw,
+                    const std::optional<Array>& vw, double p, bool power, int threads) {
+  const Samples<double> left = samples(u, uw), right = samples(v, vw);
+  Array distance = allocate({static_cast<py::ssize_t>(left.rows())});
+  Array du = allocate_like(u), dv = allocate_like(v), duw = allocate_like(u),
+        dvw = allocate_like(v);
+  const WassersteinGradients out{writable(distance), writable(du), writable(dv), writable(duw),
+                                 writable(dvw)};
+  {
+    py::gil_scoped_release release;
+    wasserstein_1d_grad(left, right, {p, power, false, threads}, out);
+  }
+  return py::make_tuple(distance, du, dv, duw, dvw);
+}
+
 }  // namespace
 
 void bind_wasserstein(py::module_& m) {
   bind_distances<double>(m);
   bind_distances<float>(m);
+  m.def("wasserstein_1d_plan", &plan, py::arg("u_values").noconvert(),
+        py::arg("v_values").noconvert(), py::arg("u_weights").noconvert().none(true),
+        py::arg("v_weights").noconvert().none(true), "Entries of the plan: u, v and mass.");
+  m.def("wasserstein_1d_grad", &gradients, py::arg("u_values").noconvert(),
+        py::arg("v_values").noconvert(), py::arg("u_weights").noconvert().none(true),
+        py::arg("v_weights").noconvert().none(true), py::kw_only(), py::arg("p"), py::arg("power"),
+        py::arg("threads"), "Distances of rows, and gradients by values and weights.");
 }
 
 }  // namespace recouple::bindings

@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from recouple import _core
 from recouple.arguments import thread_count
 
-RealArray = NDArray[np.float32] | NDArray[np.float64]
-
 
 def wasserstein_1d(
     u_values: ArrayLike,
@@ -88,24 +86,17 @@ def wasserstein_1d(
     u, v = _numbers("u_values", u_values), _numbers("v_values", v_values)
     uw = None if u_weights is None else _numbers("u_weights", u_weights)
     vw = None if v_weights is None else _numbers("v_weights", v_weights)
-    arrays = [a for a in (u, v, uw, vw) if a is not None]
-    single = all(a.dtype == np.float32 for a in arrays)
-    dtype = np.float32 if single else np.float64
+    single = all(a is None or a.dtype == np.float32 for a in (u, v, uw, vw))
+    dtype = np.dtype(np.float32 if single else np.float64)
 
-    u_rows, u_shape, uw_rows = _rows("u", u, uw, axis, dtype)
-    v_rows, v_shape, vw_rows = _rows("v", v, vw, axis, dtype)
-    try:
-        shape = np.broadcast_shapes(u_shape, v_shape)
-    except ValueError:
-        raise ValueError(
-            "u_values and v_values must have shapes that broadcast but for the axis of atoms, "
-            f"got {u.shape} and {v.shape}"
-        ) from None
+    u_values, u_shape, u_weights = _rows("u", u, uw, axis, dtype)
+    v_values, v_shape, v_weights = _rows("v", v, vw, axis, dtype)
+    shape = _batch_shape(u_shape, v_shape)
     distances = _core.wasserstein_1d(
-        u_rows,
-        v_rows,
-        uw_rows,
-        vw_rows,
+        u_values,
+        v_values,
+        u_weights,
+        v_weights,
         u_rows=_row_numbers(u_shape, shape),
         v_rows=_row_numbers(v_shape, shape),
         p=order,
@@ -113,7 +104,7 @@ def wasserstein_1d(
         assume_sorted=bool(assume_sorted),
         threads=thread_count(num_threads),
     )
-    if np.isnan(distances).any():
+    if np.isnan(np.sum(distances)):
         warnings.warn(
             "the distance between laws with mass at the same infinity is undefined",
             RuntimeWarning,
@@ -150,29 +141,55 @@ def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     return array
 
 
+def _contiguous(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return array
+    return np.require(array, dtype=dtype, requirements=["C", "A"])
+
+
 def _rows(
-    side: str, values: NDArray[Any], weights: NDArray[Any] | None, axis: int, dtype: type
-) -> tuple[RealArray, tuple[int, ...], RealArray | None]:
+    side: str,
+    values: NDArray[Any],
+    weights: NDArray[Any] | None,
+    axis: int,
+    dtype: np.dtype[Any],
+) -> tuple[NDArray[Any], tuple[int, ...], NDArray[Any] | None]:
     """Return the values as contiguous rows of atoms, their batch shape, and weights to match."""
-    if not -values.ndim <= axis < values.ndim:
+    last = values.ndim - 1
+    if not -values.ndim <= axis <= last:
         raise ValueError(f"axis must be an axis of {side}_values, got {axis} for {values.shape}")
-    rows = np.moveaxis(values, axis, -1)
+    rows = values if axis in (-1, last) else np.moveaxis(values, axis, -1)
     if weights is not None:
-        if weights.ndim == 1:
-            fits = weights.shape[0] == rows.shape[-1]
-        else:
-            fits = weights.shape == values.shape
-            weights = np.moveaxis(weights, axis, -1) if fits else weights
-        if not fits:
+        if weights.shape == values.shape:
+            weights = weights if axis in (-1, last) else np.moveaxis(weights, axis, -1)
+        elif weights.shape != rows.shape[-1:]:
             raise ValueError(
                 f"{side}_weights must have the shape of {side}_values, {values.shape}, or "
                 f"({rows.shape[-1]},), got {weights.shape}"
             )
-        weights = np.require(weights, dtype=dtype, requirements=["C", "A"])
-    return np.require(rows, dtype=dtype, requirements=["C", "A"]), rows.shape[:-1], weights
+        weights = _contiguous(weights, dtype)
+    return _contiguous(rows, dtype), rows.shape[:-1], weights
+
+
+def _batch_shape(u_shape: tuple[int, ...], v_shape: tuple[int, ...]) -> tuple[int, ...]:
+    if u_shape == v_shape:
+        return u_shape
+    try:
+        return np.broadcast_shapes(u_shape, v_shape)
+    except ValueError:
+        raise ValueError(
+            "u_values and v_values must have shapes that broadcast but for the axis of atoms, "
+            f"got batches of shape {u_shape} and {v_shape}"
+        ) from None
+
+
+_ONE_ROW = np.zeros((), dtype=np.uintp)
 
 
 def _row_numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.uintp]:
     """Return which row of a side serves each problem of the batch."""
+    if shape == ():
+        return _ONE_ROW
     numbers = np.arange(np.prod(own, dtype=np.intp), dtype=np.uintp).reshape(own)
     return np.broadcast_to(numbers, shape).copy()

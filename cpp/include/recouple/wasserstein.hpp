@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace recouple {
@@ -42,5 +43,27 @@ void wasserstein_1d(const Samples<double>& u, const Samples<double>& v,
 void wasserstein_1d(const Samples<float>& u, const Samples<float>& v,
                     std::span<const std::size_t> u_rows, std::span<const std::size_t> v_rows,
                     const WassersteinOptions& options, std::span<double> out);
+
+// The plan that attains the distance for every p: entry e moves mass[e] from atom u_index[e] to atom
+// v_index[e], both increasing along the line; masses sum to 1. Returns the number of entries, at most
+// n + m - 1, which the spans must have room for. One row a side; conditions as above, values finite.
+std::size_t wasserstein_1d_plan(const Samples<double>& u, const Samples<double>& v,
+                                std::span<std::int64_t> u_index, std::span<std::int64_t> v_index,
+                                std::span<double> mass);
+
+// Gradients of the distance between row k of u and row k of v, laid out as the values. Missing
+// weights stand for 1 / n. p is finite. Where the distance has a kink the gradient lies between the
+// one-sided ones; where it is 0, so is the gradient.
+struct WassersteinGradients {
+  std::span<double> distance;  // one for each row
+  std::span<double> u_values, v_values, u_weights, v_weights;
+};
+void wasserstein_1d_grad(const Samples<double>& u, const Samples<double>& v,
+                         const WassersteinOptions& options, const WassersteinGradients& out);
+
+namespace detail {
+// Throws as wasserstein_1d does; `name` is "u" or "v".
+void require_samples(const Samples<double>& side, const char* name, int threads);
+}  // namespace detail
 
 }  // namespace recouple
