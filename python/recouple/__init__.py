@@ -35,7 +35,20 @@ from recouple.plan import (
     Plan,
     load_plan,
 )
-from recouple.wasserstein import wasserstein_1d
+from recouple.wasserstein import (
+    bures_map,
+    bures_wasserstein,
+    bures_wasserstein_grad,
+    energy_distance,
+    max_sliced_wasserstein,
+    mixture_wasserstein,
+    sliced_wasserstein,
+    sliced_wasserstein_grad,
+    wasserstein_1d,
+    wasserstein_1d_grad,
+    wasserstein_1d_plan,
+    wasserstein_law,
+)
 
 
 def cmake_dir() -> str:
@@ -53,10 +66,10 @@ __version__: str = _core.__version__
 __all__ = [
     "LINEAR",
     "TRIGONOMETRIC",
-    "Empirical",
-    "Flow",
     "AtomicPlan",
     "Atoms",
+    "Empirical",
+    "Flow",
     "Gaussian",
     "GaussianMixture",
     "GaussianPlan",
@@ -85,8 +98,19 @@ __all__ = [
     "__version__",
     "as_field",
     "as_marginal",
+    "bures_map",
+    "bures_wasserstein",
+    "bures_wasserstein_grad",
+    "energy_distance",
     "integrate",
     "load_plan",
+    "max_sliced_wasserstein",
+    "mixture_wasserstein",
+    "sliced_wasserstein",
+    "sliced_wasserstein_grad",
     "velocity_field",
     "wasserstein_1d",
+    "wasserstein_1d_grad",
+    "wasserstein_1d_plan",
+    "wasserstein_law",
 ]

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recouple import _core
 from recouple.arguments import thread_count
+from recouple.wasserstein.law import is_law, wasserstein_law
 
 
 def wasserstein_1d(
@@ -32,7 +33,8 @@ def wasserstein_1d(
     ----------
     u_values, v_values : array_like
         Atoms of the two laws along ``axis``, n and m of them, in any order; the other dimensions
-        broadcast, each entry a problem of its own. Units of length.
+        broadcast, each entry a problem of its own. Units of length. Either may be a law instead
+        (of this package or of SciPy); see ``wasserstein_law``, which tells the error as well.
     u_weights, v_weights : array_like, optional
         Weights of the atoms: of the shape of the values, or of length n (m) to serve all problems.
         They need not sum to 1; atoms of weight 0 do not count. Equal weights by default.
@@ -80,9 +82,15 @@ def wasserstein_1d(
     >>> rc.wasserstein_1d([0, 1], [0, 1], [3, 1], [1, 1], p=2)
     0.5
     """
-    order = _order(p)
+    order = order_of(p)
     if power and np.isinf(order):
         raise ValueError("power must be False for p = inf, got True")
+    if is_law(u_values) or is_law(v_values):
+        if u_weights is not None or v_weights is not None:
+            raise ValueError(
+                "weights must be left out beside a law: give Empirical(values, weights)"
+            )
+        return wasserstein_law(u_values, v_values, order, power=power).distance
     u, v = _numbers("u_values", u_values), _numbers("v_values", v_values)
     uw = None if u_weights is None else _numbers("u_weights", u_weights)
     vw = None if v_weights is None else _numbers("v_weights", v_weights)
@@ -115,7 +123,7 @@ def wasserstein_1d(
     return distances.astype(np.float32) if single else distances
 
 
-def _order(p: float) -> float:
+def order_of(p: float) -> float:
     """Return the order p as a float, at least 1 and possibly infinite."""
     try:
         order = float(p)
@@ -123,6 +131,14 @@ def _order(p: float) -> float:
         raise ValueError(f"p must be a number, got {p!r}") from None
     if not order >= 1:
         raise ValueError(f"p must be at least 1, got {order:g}")
+    return order
+
+
+def finite_order(p: float) -> float:
+    """Return the order p as a finite float of at least 1."""
+    order = order_of(p)
+    if np.isinf(order):
+        raise ValueError("p must be finite, got inf")
     return order
 
 
