@@ -127,7 +127,9 @@ class Pair {
   Line left, right;
 };
 
-double cost(double r, double p) noexcept { return p == 1 ? r : p == 2 ? r * r : std::pow(r, p); }
+double cost(double r, double p) noexcept {
+  return p == 1 ? r : p == 2 ? r * r : std::pow(r, p);
+}
 
 // Gradients for one row. With r = |x - y| / scale, c = r^p and S = sum of mass c, the distance is
 // W = scale S^(1/p), and its derivatives are sums of mass r^(p-1) and the potentials f + g = c.

@@ -110,13 +110,13 @@ def test_gradients_are_the_limits_of_differences(
     u, v = rng.normal(size=sizes[0]), rng.normal(size=sizes[1]) + 0.4
     a, b = rng.random(sizes[0]) + 0.1, rng.random(sizes[1]) + 0.1
 
-    def distance(*arguments: Any) -> float:
-        return float(rc.wasserstein_1d(*arguments, p, power=power))
+    def distance(u: Any, v: Any, a: Any, b: Any) -> float:
+        return float(rc.wasserstein_1d(u, v, a, b, p, power=power))
 
     gradient = rc.wasserstein_1d_grad(u, v, a, b, p, power=power)
     assert gradient.distance == pytest.approx(distance(u, v, a, b), rel=1e-13)
     h = 1e-6  # central differences: error h^2 times third derivatives of order 1, plus 1e-16 / h
-    close = {"rtol": 1e-6, "atol": 1e-8}
+    close: Any = {"rtol": 1e-6, "atol": 1e-8}
     np.testing.assert_allclose(
         gradient.u_values, differences(lambda x: distance(x, v, a, b), u, h), **close
     )

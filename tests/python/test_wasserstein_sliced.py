@@ -53,10 +53,10 @@ def test_even_directions_err_less() -> None:
     X, Y = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)) * [1, 2, 4]
     exact = rc.sliced_wasserstein(X, Y, n_projections=40_000, directions="quasi", rng=0).distance
     spread = {}
-    for kind in ("gaussian", "orthogonal", "quasi"):
+    kinds: Any = ("gaussian", "orthogonal", "quasi")
+    for kind in kinds:
         runs: Any = [
-            rc.sliced_wasserstein(X, Y, n_projections=60, directions=kind, rng=k)  # type: ignore[arg-type]
-            for k in range(60)
+            rc.sliced_wasserstein(X, Y, n_projections=60, directions=kind, rng=k) for k in range(60)
         ]
         spread[kind] = np.sqrt(np.mean([(r.distance - exact) ** 2 for r in runs]))
     assert spread["orthogonal"] < 0.8 * spread["gaussian"]
@@ -76,14 +76,14 @@ def test_gradients_are_the_limits_of_differences(p: float, power: bool) -> None:
     gradient = rc.sliced_wasserstein_grad(X, Y, a, p=p, projections=theta, power=power)
     assert gradient.distance == pytest.approx(value(X, Y), rel=1e-12)
     h = 1e-6  # central differences, as for the line
-    for found, ends in (
-        (gradient.X, lambda step: (value(X + step, Y), value(X - step, Y))),
-        (gradient.Y, lambda step: (value(X, Y + step), value(X, Y - step))),
-    ):
+    for found, on_x in ((gradient.X, 1), (gradient.Y, 0)):
         for k in np.ndindex(found.shape):
             step = np.zeros(found.shape)
             step[k] = h
-            up, down = ends(step)
+            up, down = (
+                value(X + sign * step if on_x else X, Y if on_x else Y + sign * step)
+                for sign in (1, -1)
+            )
             assert found[k] == pytest.approx((up - down) / (2 * h), rel=1e-6, abs=1e-8)
 
 

@@ -323,7 +323,8 @@ def _factor(name: str, S: ArrayLike, dim: int) -> FloatArray:
 def _polar(matrix: FloatArray) -> FloatArray:
     """Return the orthogonal factor of the polar decomposition (one of them if singular)."""
     left, _, right = np.linalg.svd(matrix)
-    return left @ right
+    factor: FloatArray = left @ right
+    return factor
 
 
 def _map(left: FloatArray, right: FloatArray) -> FloatArray:
@@ -331,4 +332,5 @@ def _map(left: FloatArray, right: FloatArray) -> FloatArray:
     squares = np.sum(left**2, axis=0)
     inverse = left.T * np.divide(1, squares, out=np.zeros_like(squares), where=squares > 0)[:, None]
     matrix = right @ _polar(right.T @ left) @ inverse
-    return (matrix + matrix.T) / 2
+    symmetric: FloatArray = (matrix + matrix.T) / 2
+    return symmetric

@@ -14,8 +14,8 @@ from recouple.wasserstein.law import is_law, wasserstein_law
 
 
 def wasserstein_1d(
-    u_values: ArrayLike,
-    v_values: ArrayLike,
+    u_values: Any,
+    v_values: Any,
     u_weights: ArrayLike | None = None,
     v_weights: ArrayLike | None = None,
     p: float = 1,
@@ -31,7 +31,7 @@ def wasserstein_1d(
 
     Parameters
     ----------
-    u_values, v_values : array_like
+    u_values, v_values : array_like or law
         Atoms of the two laws along ``axis``, n and m of them, in any order; the other dimensions
         broadcast, each entry a problem of its own. Units of length. Either may be a law instead
         (of this package or of SciPy); see ``wasserstein_law``, which tells the error as well.

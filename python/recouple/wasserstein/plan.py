@@ -67,7 +67,8 @@ class LinePlan:
         farthest = float(moved.max())
         if farthest == 0:
             return 0.0
-        return farthest * float(np.sum(self.mass * (moved / farthest) ** order)) ** (1 / order)
+        cost = float(np.sum(self.mass * (moved / farthest) ** order))
+        return farthest * float(cost ** (1 / order))
 
 
 def wasserstein_1d_plan(
