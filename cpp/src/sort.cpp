@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
+#include <limits>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -78,6 +80,18 @@ constexpr std::size_t deal_buckets = 64;
 constexpr std::size_t least_to_deal = std::size_t{1} << 16;
 using BucketStarts = std::array<std::size_t, deal_buckets + 1>;
 
+template <class T>
+bool any_nan(std::span<const T> values, int threads) {
+  constexpr std::size_t block = std::size_t{1} << 16;
+  const std::size_t n = values.size(), blocks = (n + block - 1) / block;
+  const auto& kernel = kernels<SortKernels>().of<T>();
+  std::atomic<bool> found{false};
+  parallel_for(blocks, threads, [&](std::size_t b) noexcept {
+    if (kernel.has_nan(&values[b * block], std::min(block, n - b * block))) found = true;
+  });
+  return found;
+}
+
 template <class T, class Put>
 BucketStarts deal(std::span<const T> values, int threads, Put put) {
   constexpr std::size_t draws = 32;
@@ -120,19 +134,21 @@ BucketStarts deal(std::span<const T> values, int threads, Put put) {
 }
 
 template <class T>
-void sort_copy(std::span<const T> in, std::span<T> out, int threads) {
+bool sort_copy(std::span<const T> in, std::span<T> out, int threads) {
   if (in.size() != out.size()) throw std::invalid_argument("out must have the size of in");
   threads = threads_for(double(in.size()) * 8, threads);
   if (threads == 1 || in.size() < least_to_deal) {
-    std::copy(in.begin(), in.end(), out.begin());
+    if (kernels<SortKernels>().of<T>().copy_has_nan(in.data(), out.data(), in.size())) return false;
     chosen<T>()(out.data(), out.size());
-    return;
+    return true;
   }
+  if (any_nan(in, threads)) return false;
   const auto start =
       deal(in, threads, [&](std::size_t to, std::size_t from) noexcept { out[to] = in[from]; });
   parallel_for(deal_buckets, threads, [&](std::size_t k) noexcept {
     chosen<T>()(out.data() + start[k], start[k + 1] - start[k]);
   });
+  return true;
 }
 
 // What travels with the value at position i, as a double: a weight, or the position itself.
@@ -183,11 +199,13 @@ void sort_run(T* x, double* carried, std::size_t n) noexcept {
 // sorted as plain numbers, the items fetched that their positions name, and the runs settled that
 // the leading bits left undecided.
 template <class T, class Load>
-void sort_items(const T* values, std::size_t n, Load load, T* x, double* carried) noexcept {
-  if (n == 0) return;
+bool sort_items(const T* values, std::size_t n, Load load, T* x, double* carried) noexcept {
+  if (n == 0) return true;
   const auto& kernel = kernels<SortKernels>().of<T>();
   std::uint64_t least = 0, greatest = 0;
   kernel.range(values, n, least, greatest);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (least < ordered_bits(-infinity) || greatest > ordered_bits(infinity)) return false;
   KeyLayout layout{least, 0, static_cast<int>(std::bit_width(n - 1))};
   layout.shift =
       std::max(0, static_cast<int>(std::bit_width(greatest - least)) - 61 + layout.index_bits);
@@ -205,7 +223,7 @@ void sort_items(const T* values, std::size_t n, Load load, T* x, double* carried
     x[k] = values[i];
     carried[k] = load(i);
   }
-  if (layout.shift == 0) return;
+  if (layout.shift == 0) return true;
   const auto bits = [](T value) noexcept { return ordered_bits(static_cast<double>(value)); };
   for (std::size_t k = 1; k < n; ++k) {
     if (bits(x[k]) >= bits(x[k - 1])) continue;
@@ -216,10 +234,11 @@ void sort_items(const T* values, std::size_t n, Load load, T* x, double* carried
     sort_run(&x[first], &carried[first], end - first);
     k = end - 1;
   }
+  return true;
 }
 
 template <class T, class Load>
-void sort_carrying(std::span<const T> values, std::span<T> x, std::span<double> carried, Load load,
+bool sort_carrying(std::span<const T> values, std::span<T> x, std::span<double> carried, Load load,
                    int threads) {
   const std::size_t n = values.size();
   if (n >= std::size_t{1} << 32) {
@@ -227,9 +246,9 @@ void sort_carrying(std::span<const T> values, std::span<T> x, std::span<double> 
   }
   threads = threads_for(double(n) * 20, threads);
   if (threads == 1 || n < least_to_deal) {
-    sort_items(values.data(), n, load, x.data(), carried.data());
-    return;
+    return sort_items(values.data(), n, load, x.data(), carried.data());
   }
+  if (any_nan(values, threads)) return false;
   Buffer<T> dealt(n);
   Buffer<double> loads(n);
   const auto start = deal(values, threads, [&](std::size_t to, std::size_t from) noexcept {
@@ -242,15 +261,16 @@ void sort_carrying(std::span<const T> values, std::span<T> x, std::span<double> 
     sort_items(value, start[k + 1] - start[k], Loads<double>{carry}, x.data() + start[k],
                carried.data() + start[k]);
   });
+  return true;
 }
 
 template <class T>
-void sort_weighted(std::span<const T> values, std::span<const T> weights, std::span<T> x,
+bool sort_weighted(std::span<const T> values, std::span<const T> weights, std::span<T> x,
                    std::span<double> w, int threads) {
   if (weights.size() != values.size() || x.size() != values.size() || w.size() != values.size()) {
     throw std::invalid_argument("values, weights and both outputs must have one size");
   }
-  sort_carrying(values, x, w, Loads<T>{weights.data()}, threads);
+  return sort_carrying(values, x, w, Loads<T>{weights.data()}, threads);
 }
 
 }  // namespace
@@ -267,34 +287,37 @@ SortFunctions current_sort() noexcept {
   return lent.doubles != nullptr ? lent : own_sort();
 }
 
-void sort(std::span<const double> in, std::span<double> out, int threads) {
-  sort_copy(in, out, threads);
+bool sort(std::span<const double> in, std::span<double> out, int threads) {
+  return sort_copy(in, out, threads);
 }
-void sort(std::span<const float> in, std::span<float> out, int threads) {
-  sort_copy(in, out, threads);
+bool sort(std::span<const float> in, std::span<float> out, int threads) {
+  return sort_copy(in, out, threads);
 }
 
-void sort_with_weights(std::span<const double> values, std::span<const double> weights,
+bool sort_with_weights(std::span<const double> values, std::span<const double> weights,
                        std::span<double> sorted_values, std::span<double> sorted_weights,
                        int threads) {
-  sort_weighted(values, weights, sorted_values, sorted_weights, threads);
+  return sort_weighted(values, weights, sorted_values, sorted_weights, threads);
 }
-void sort_with_weights(std::span<const float> values, std::span<const float> weights,
+bool sort_with_weights(std::span<const float> values, std::span<const float> weights,
                        std::span<float> sorted_values, std::span<double> sorted_weights,
                        int threads) {
-  sort_weighted(values, weights, sorted_values, sorted_weights, threads);
+  return sort_weighted(values, weights, sorted_values, sorted_weights, threads);
 }
 
-void sort_with_order(std::span<const double> values, std::span<double> sorted_values,
+bool sort_with_order(std::span<const double> values, std::span<double> sorted_values,
                      std::span<std::int64_t> order, int threads) {
   if (sorted_values.size() != values.size() || order.size() != values.size()) {
     throw std::invalid_argument("values and both outputs must have one size");
   }
   // A signed integer and a double of one size may share storage only through bytes.
   Buffer<double> carried(values.size());
-  sort_carrying(values, sorted_values, carried.part(0, values.size()), Positions{}, threads);
+  if (!sort_carrying(values, sorted_values, carried.part(0, values.size()), Positions{}, threads)) {
+    return false;
+  }
   std::transform(carried.data(), carried.data() + values.size(), order.begin(),
                  [](double d) { return std::bit_cast<std::int64_t>(d); });
+  return true;
 }
 
 }  // namespace recouple

@@ -45,34 +45,40 @@ class Slots {
     if (weighted) w_ = Buffer<double>(slots * (side.size + 1));
   }
 
+  // A row without atoms stands for one with a NaN.
   Row<T> prepare(std::size_t row, std::size_t slot, int threads) noexcept {
+    const Row<T> ready = put_in_order(row, slot, threads);
+    if (ready.n == 0) has_nan_ = true;
+    return ready;
+  }
+  bool has_nan() const noexcept { return has_nan_; }
+
+ private:
+  Row<T> put_in_order(std::size_t row, std::size_t slot, int threads) noexcept {
     const std::size_t n = side_.size;
     const auto values = side_.values.subspan(row * n, n);
-    if (!weighted_ && assume_sorted_) return {values.data(), nullptr, n};
+    const auto& kernel = kernels<SortKernels>().of<T>();
+    if (!weighted_ && assume_sorted_) {
+      return {values.data(), nullptr, kernel.has_nan(values.data(), n) ? 0 : n};
+    }
     const std::span<T> x = x_.part(slot * (n + 1), n);
-    if (!weighted_) {
-      sort(values, x, threads);
-      return {x.data(), nullptr, n};
-    }
+    if (!weighted_) return {x.data(), nullptr, sort(values, x, threads) ? n : 0};
     const std::span<double> w = w_.part(slot * (n + 1), n);
-    if (side_.weights.empty()) {
-      if (assume_sorted_) {
-        std::copy(values.begin(), values.end(), x.begin());
-      } else {
-        sort(values, x, threads);
-      }
-      std::fill(w.begin(), w.end(), 1.0);
+    const auto weights = side_.weights.subspan(side_.weights.size() <= n ? 0 : row * n,
+                                               side_.weights.empty() ? 0 : n);
+    bool good = false;
+    if (assume_sorted_) {
+      good = !kernel.copy_has_nan(values.data(), x.data(), n);
+      std::copy(weights.begin(), weights.end(), w.begin());
     } else {
-      const auto weights = side_.weights.subspan(side_.weights.size() == n ? 0 : row * n, n);
-      if (assume_sorted_) {
-        std::copy(values.begin(), values.end(), x.begin());
-        std::copy(weights.begin(), weights.end(), w.begin());
-      } else {
-        sort_with_weights(values, weights, x, w, threads);
-      }
+      good = weights.empty() ? sort(values, x, threads)
+                             : sort_with_weights(values, weights, x, w, threads);
     }
-    std::size_t kept = 0;
-    if (*std::min_element(w.begin(), w.end()) > 0) kept = n;
+    if (!good) return {nullptr, nullptr, 0};
+    if (weights.empty()) std::fill(w.begin(), w.end(), 1.0);
+    double least = 0, sum = 0;
+    kernels<WassersteinKernels>().doubles.weigh(w.data(), n, least, sum);
+    std::size_t kept = least > 0 ? n : 0;
     for (std::size_t k = kept; k < n; ++k) {
       x[kept] = x[k];
       w[kept] = w[k];
@@ -84,11 +90,11 @@ class Slots {
     return {x.data(), w.data(), kept};
   }
 
- private:
   Samples<T> side_;
   bool weighted_, assume_sorted_;
   Buffer<T> x_;
   Buffer<double> w_;
+  std::atomic<bool> has_nan_{false};
 };
 
 // Number of left levels among the first k of a merge of n and m, ties to the left.
@@ -192,31 +198,18 @@ double distance(const Row<T>& u, const Row<T>& v, const WassersteinOptions& opti
 }
 
 template <class T>
-void require_samples(const Samples<T>& side, const char* name, int threads) {
+void require_samples(const Samples<T>& side, const char* name) {
   const std::string values = std::string(name) + "_values",
                     weights = std::string(name) + "_weights";
   const std::size_t n = side.size;
   require(n > 0, values + " must not be empty");
   require(side.values.size() % n == 0, values + " must hold whole rows");
-  constexpr std::size_t block = 1 << 16;
-  const std::size_t size = side.values.size(), blocks = (size + block - 1) / block;
-  const auto& kernel = kernels<SortKernels>().of<T>();
-  std::atomic<bool> bad{false};
-  parallel_for(blocks, threads_for(double(size) * 0.5, threads), [&](std::size_t b) noexcept {
-    if (kernel.has_nan(&side.values[b * block], std::min(block, size - b * block))) bad = true;
-  });
-  require(!bad, values + " must not hold NaN");
   if (side.weights.empty()) return;
-  require(side.weights.size() == n || side.weights.size() == size,
+  require(side.weights.size() == n || side.weights.size() == side.values.size(),
           weights + " must have one weight per value");
   for (std::size_t row = 0; row < side.weights.size(); row += n) {
-    double sum = 0;
-    T least = 0;
-    for (std::size_t i = row; i < row + n; ++i) {
-      const T w = side.weights[i];
-      least = w < least ? w : least;
-      sum += double(w);
-    }
+    double least = 0, sum = 0;
+    kernels<WassersteinKernels>().of<T>().weigh(&side.weights[row], n, least, sum);
     require(least >= 0, weights + " must not be negative, got " + std::to_string(least));
     require(sum > 0 && sum < infinity,
             weights + " must be finite with a positive, finite sum, got the sum " +
@@ -233,8 +226,8 @@ void distances(const Samples<T>& u, const Samples<T>& v, std::span<const std::si
   const std::size_t pairs = out.size();
   require(u_rows.size() == pairs && v_rows.size() == pairs, "rows must be named for every result");
   if (pairs == 0) return;
-  require_samples<T>(u, "u", options.threads);
-  require_samples<T>(v, "v", options.threads);
+  require_samples(u, "u");
+  require_samples(v, "v");
   for (std::size_t k = 0; k < pairs; ++k) {
     require(u_rows[k] < u.rows() && v_rows[k] < v.rows(), "rows must be within range");
   }
@@ -275,15 +268,20 @@ void distances(const Samples<T>& u, const Samples<T>& v, std::span<const std::si
           rows[1] = share_v ? v_ready[v_rows[k]] : v_slots.prepare(v_rows[k], task, rest);
         }
       });
-      out[k] = distance(rows[0], rows[1], each);
+      out[k] = rows[0].n > 0 && rows[1].n > 0 ? distance(rows[0], rows[1], each) : 0;
     }
   });
+  // Looking for NaN while copying saves a pass over the values; what came of it is thrown away.
+  require(!u_slots.has_nan(), "u_values must not hold NaN");
+  require(!v_slots.has_nan(), "v_values must not hold NaN");
 }
 
 }  // namespace
 
-void detail::require_samples(const Samples<double>& side, const char* name, int threads) {
-  recouple::require_samples<double>(side, name, threads);
+void detail::require_samples(const Samples<double>& side, const char* name) {
+  recouple::require_samples<double>(side, name);
+  require(!kernels<SortKernels>().doubles.has_nan(side.values.data(), side.values.size()),
+          std::string(name) + "_values must not hold NaN");
 }
 
 void wasserstein_1d(const Samples<double>& u, const Samples<double>& v,

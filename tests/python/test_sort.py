@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_order_is_stable_for_all_doubles(x: FloatArray) -> None:
 def test_large_weighted_problems_agree_with_numpy(backend: str, kind: str, threads: int) -> None:
     n = 200_000
     rng = np.random.default_rng(0)
-    x = {
+    draws: dict[str, Callable[[], FloatArray]] = {
         "normal": lambda: rng.normal(size=n),
         "few values": lambda: rng.integers(0, 5, size=n).astype(float),
         # The outlier takes the leading bits: everything else agrees in them.
@@ -72,7 +73,8 @@ def test_large_weighted_problems_agree_with_numpy(backend: str, kind: str, threa
         "one value": lambda: np.full(n, 3.0),
         "heavy": lambda: rng.standard_cauchy(size=n) ** 5,
         "near": lambda: 1e9 + rng.random(n),
-    }[kind]()
+    }
+    x = draws[kind]()
     w = rng.random(n)
     w[::7] = 0
     order = np.argsort(x, kind="stable")
@@ -93,7 +95,7 @@ def test_large_weighted_problems_agree_with_numpy(backend: str, kind: str, threa
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_large_plain_problems_agree_with_numpy(backend: str, dtype: type, threads: int) -> None:
+def test_large_plain_problems_agree_with_numpy(backend: str, dtype: Any, threads: int) -> None:
     rng = np.random.default_rng(1)
     for draw in (rng.normal, rng.standard_cauchy):
         u, v = draw(size=300_000).astype(dtype), draw(size=300_000).astype(dtype)

@@ -106,7 +106,7 @@ def test_the_thread_count_changes_no_bit() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weights", [None, "shared", "own"])
-def test_a_batch_is_its_problems_one_by_one(dtype: type, weights: str | None) -> None:
+def test_a_batch_is_its_problems_one_by_one(dtype: Any, weights: str | None) -> None:
     rng = np.random.default_rng(3)
     u = rng.normal(size=(4, 1, 30)).astype(dtype)
     v = rng.normal(size=(5, 20)).astype(dtype)

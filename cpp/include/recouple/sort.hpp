@@ -27,23 +27,24 @@ SortFunctions own_sort() noexcept;
 void set_sort(SortFunctions functions) noexcept;
 SortFunctions current_sort() noexcept;
 
-// Sorted copy. `out` has the size of `in` and does not overlap it. No memory beyond `out` but a
-// few kilobytes. Values hold no NaN.
-void sort(std::span<const double> in, std::span<double> out, int threads = 0);
-void sort(std::span<const float> in, std::span<float> out, int threads = 0);
+// Sorted copy. `out` has the size of `in` and does not overlap it. False, and `out` means nothing,
+// if there is a NaN. One thread needs no memory beyond `out`, several a byte a value.
+[[nodiscard]] bool sort(std::span<const double> in, std::span<double> out, int threads = 0);
+[[nodiscard]] bool sort(std::span<const float> in, std::span<float> out, int threads = 0);
 
 // The values sorted, and their weights in the same order (as doubles). Equal values keep the order
-// they came in; -0.0 goes before 0.0. Throws std::invalid_argument on a size mismatch or 2^32
-// values or more.
-void sort_with_weights(std::span<const double> values, std::span<const double> weights,
-                       std::span<double> sorted_values, std::span<double> sorted_weights,
-                       int threads = 0);
-void sort_with_weights(std::span<const float> values, std::span<const float> weights,
-                       std::span<float> sorted_values, std::span<double> sorted_weights,
-                       int threads = 0);
+// they came in; -0.0 goes before 0.0. False if there is a NaN. Throws std::invalid_argument on a
+// size mismatch or 2^32 values or more.
+[[nodiscard]] bool sort_with_weights(std::span<const double> values,
+                                     std::span<const double> weights,
+                                     std::span<double> sorted_values,
+                                     std::span<double> sorted_weights, int threads = 0);
+[[nodiscard]] bool sort_with_weights(std::span<const float> values, std::span<const float> weights,
+                                     std::span<float> sorted_values,
+                                     std::span<double> sorted_weights, int threads = 0);
 
 // The values sorted, and the position each came from.
-void sort_with_order(std::span<const double> values, std::span<double> sorted_values,
-                     std::span<std::int64_t> order, int threads = 0);
+[[nodiscard]] bool sort_with_order(std::span<const double> values, std::span<double> sorted_values,
+                                   std::span<std::int64_t> order, int threads = 0);
 
 }  // namespace recouple

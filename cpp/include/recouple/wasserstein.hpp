@@ -44,9 +44,10 @@ void wasserstein_1d(const Samples<float>& u, const Samples<float>& v,
                     std::span<const std::size_t> u_rows, std::span<const std::size_t> v_rows,
                     const WassersteinOptions& options, std::span<double> out);
 
-// The plan that attains the distance for every p: entry e moves mass[e] from atom u_index[e] to atom
-// v_index[e], both increasing along the line; masses sum to 1. Returns the number of entries, at most
-// n + m - 1, which the spans must have room for. One row a side; conditions as above, values finite.
+// The plan that attains the distance for every p: entry e moves mass[e] from atom u_index[e] to
+// atom v_index[e], both increasing along the line; masses sum to 1. Returns the number of entries,
+// at most n + m - 1, which the spans must have room for. One row a side; conditions as above,
+// values finite.
 std::size_t wasserstein_1d_plan(const Samples<double>& u, const Samples<double>& v,
                                 std::span<std::int64_t> u_index, std::span<std::int64_t> v_index,
                                 std::span<double> mass);
@@ -63,7 +64,7 @@ void wasserstein_1d_grad(const Samples<double>& u, const Samples<double>& v,
 
 namespace detail {
 // Throws as wasserstein_1d does; `name` is "u" or "v".
-void require_samples(const Samples<double>& side, const char* name, int threads);
+void require_samples(const Samples<double>& side, const char* name);
 }  // namespace detail
 
 }  // namespace recouple

@@ -34,6 +34,17 @@ bool has_nan(const T* x, std::size_t n) noexcept {
 }
 
 template <class T>
+bool copy_has_nan(const T* from, T* to, std::size_t n) noexcept {
+  int bad = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const T value = from[i];
+    to[i] = value;
+    bad |= value != value;
+  }
+  return bad != 0;
+}
+
+template <class T>
 void range(const T* x, std::size_t n, std::uint64_t& least, std::uint64_t& greatest) noexcept {
   std::uint64_t low = ~std::uint64_t{0}, high = 0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -74,7 +85,8 @@ void classify(const T* x, std::size_t n, const T* splitters, std::uint8_t* bucke
 }
 
 template <class T>
-constexpr SortKernelsOf<T> table_of{&has_nan<T>, &range<T>, &pack<T>, &classify<T>};
+constexpr SortKernelsOf<T> table_of{&has_nan<T>, &copy_has_nan<T>, &range<T>, &pack<T>,
+                                    &classify<T>};
 
 }  // namespace
 

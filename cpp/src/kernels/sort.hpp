@@ -30,6 +30,8 @@ inline constexpr std::uint64_t key_base = std::uint64_t{1} << 62;
 template <class T>
 struct SortKernelsOf {
   bool (*has_nan)(const T* x, std::size_t n) noexcept;
+  // Copy; true if a NaN was among the values.
+  bool (*copy_has_nan)(const T* from, T* to, std::size_t n) noexcept;
   // Least and greatest ordered bits; n > 0.
   void (*range)(const T* x, std::size_t n, std::uint64_t& least, std::uint64_t& greatest) noexcept;
   void (*pack)(const T* x, std::size_t n, KeyLayout layout, double* keys) noexcept;

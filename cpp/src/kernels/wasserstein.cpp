@@ -70,6 +70,32 @@ inline double distance(double x, double y) noexcept {
   return __builtin_fabs(x - y);
 }
 
+template <class T>
+void weigh(const T* w, std::size_t n, double& least, double& sum) noexcept {
+  constexpr std::size_t lanes = 16;
+  double low[lanes], part[lanes] = {};
+  for (double& x : low) x = static_cast<double>(w[0]);
+  std::size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const double x = static_cast<double>(w[i + l]);
+      low[l] = x < low[l] ? x : low[l];
+      part[l] += x;
+    }
+  }
+  for (; i < n; ++i) {
+    const double x = static_cast<double>(w[i]);
+    low[0] = x < low[0] ? x : low[0];
+    part[0] += x;
+  }
+  for (std::size_t l = 1; l < lanes; ++l) {
+    low[0] = low[l] < low[0] ? low[l] : low[0];
+    part[0] += part[l];
+  }
+  least = low[0];
+  sum = part[0];
+}
+
 // Running sums side by side let the compiler keep several vectors in flight.
 template <class T, class F>
 double equal(const T* x, const T* y, std::size_t n, F gather) noexcept {
@@ -170,7 +196,7 @@ double uniform(const T* x, std::size_t n, const T* y, std::size_t m, const Merge
 }
 
 template <class T>
-constexpr WassersteinKernelsOf<T> table_of{&equal<T>, &weighted<T>, &uniform<T>};
+constexpr WassersteinKernelsOf<T> table_of{&weigh<T>, &equal<T>, &weighted<T>, &uniform<T>};
 
 }  // namespace
 

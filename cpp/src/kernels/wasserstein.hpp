@@ -28,6 +28,8 @@ constexpr std::size_t steps_of_lane(std::size_t lane, std::size_t steps) noexcep
 
 template <class T>
 struct WassersteinKernelsOf {
+  // The least of n > 0 weights and their sum.
+  void (*weigh)(const T* w, std::size_t n, double& least, double& sum) noexcept;
   // Sum (or greatest) of |x[i] - y[i]|^p.
   double (*equal)(const T* x, const T* y, std::size_t n, Power power) noexcept;
   // Sum (or greatest) of mass |x[i] - y[j]|^p along `steps` steps of a merge, by cumulative weights
