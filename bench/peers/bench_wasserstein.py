@@ -141,7 +141,7 @@ def measure(options: argparse.Namespace) -> list[Line]:
             target,
         )
     try:
-        from scipy.stats import wasserstein_distance  # noqa: PLC0415
+        from scipy.stats import wasserstein_distance
 
         add(
             "W1, n = 1e3 / scipy.stats.wasserstein_distance",
@@ -159,7 +159,7 @@ def measure(options: argparse.Namespace) -> list[Line]:
     except ImportError:
         print("SciPy is not here: its lines are left out")
     try:
-        import ot  # noqa: PLC0415
+        import ot
     except ImportError:
         print("POT is not here: its lines are left out")
         return lines

@@ -13,6 +13,10 @@
 #include <utility>
 #include <vector>
 
+#ifdef RECOUPLE_HAS_HIGHWAY
+#include <hwy/contrib/sort/vqsort.h>
+#endif
+
 #include "buffer.hpp"
 #include "kernels/sort.hpp"
 #include "recouple/parallel.hpp"
@@ -20,6 +24,14 @@
 namespace recouple {
 namespace {
 
+#ifdef RECOUPLE_HAS_HIGHWAY
+template <class T>
+void highway_sort(T* values, std::size_t n) noexcept {
+  hwy::Sorter sorter;
+  sorter(values, n, hwy::SortAscending());
+}
+constexpr SortFunctions own{"highway", &highway_sort<double>, &highway_sort<float>};
+#else
 // Least-significant-digit radix sort, 11 bits at a time, skipping digits that are all equal.
 template <class T, class Bits>
 void radix_sort(T* values, std::size_t n) noexcept {
@@ -60,6 +72,8 @@ void radix_doubles(double* values, std::size_t n) noexcept {
 void radix_floats(float* values, std::size_t n) noexcept {
   radix_sort<float, std::uint32_t>(values, n);
 }
+constexpr SortFunctions own{"radix", &radix_doubles, &radix_floats};
+#endif
 
 SortFunctions lent{"", nullptr, nullptr};
 
@@ -276,7 +290,7 @@ bool sort_weighted(std::span<const T> values, std::span<const T> weights, std::s
 }  // namespace
 
 SortFunctions own_sort() noexcept {
-  return {"radix", &radix_doubles, &radix_floats};
+  return own;
 }
 
 void set_sort(SortFunctions functions) noexcept {

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'callable_field', 'coefficients', 'compiler', 'default_threads', 'empirical', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_slice', 'in_forked_child', 'integrate', 'mixture_field', 'moment_abscissae', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'use_sort', 'wasserstein_1d']
+__all__: list[str] = ['DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'callable_field', 'coefficients', 'compiler', 'default_threads', 'empirical', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_slice', 'in_forked_child', 'integrate', 'mixture_field', 'moment_abscissae', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -467,5 +467,13 @@ def wasserstein_1d(u_values: numpy.typing.NDArray[numpy.float64], v_values: nump
 def wasserstein_1d(u_values: numpy.typing.NDArray[numpy.float32], v_values: numpy.typing.NDArray[numpy.float32], u_weights: numpy.typing.NDArray[numpy.float32] | None, v_weights: numpy.typing.NDArray[numpy.float32] | None, *, u_rows: numpy.typing.NDArray[numpy.uint64], v_rows: numpy.typing.NDArray[numpy.uint64], p: typing.SupportsFloat | typing.SupportsIndex, power: bool, assume_sorted: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
     Distances between rows of samples, one for each pair of rows.
+    """
+def wasserstein_1d_grad(u_values: numpy.typing.NDArray[numpy.float64], v_values: numpy.typing.NDArray[numpy.float64], u_weights: numpy.typing.NDArray[numpy.float64] | None, v_weights: numpy.typing.NDArray[numpy.float64] | None, *, p: typing.SupportsFloat | typing.SupportsIndex, power: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    """
+    Distances of rows, and gradients by values and weights.
+    """
+def wasserstein_1d_plan(u_values: numpy.typing.NDArray[numpy.float64], v_values: numpy.typing.NDArray[numpy.float64], u_weights: numpy.typing.NDArray[numpy.float64] | None, v_weights: numpy.typing.NDArray[numpy.float64] | None) -> tuple:
+    """
+    Entries of the plan: u, v and mass.
     """
 __version__: str = '0.1.0'

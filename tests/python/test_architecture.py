@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "sort": {"parallel"},
     "marginal": {"numeric"},
     "quantile": {"marginal", "numeric"},
-    "wasserstein": {"sort", "quantile", "marginal", "numeric"},
+    "wasserstein": {"sort", "quantile", "marginal", "numeric", "plan"},
     "interpolant": set(),
     "plan": {"marginal", "interpolant", "numeric"},
     "field": {"plan", "interpolant", "numeric"},
@@ -35,10 +35,13 @@ EVERYWHERE = {"_core", "arguments", "progress", "parallel", "simd"}
 ON_TOP = {"plot", "study", "cli", "interop"}
 # A file that is part of a room without bearing its name.
 PART_OF = {
+    "buffer": "sort",
     "cholesky": "numeric",
     "lanes": "flow",
+    "levels": "wasserstein",
     "tableau": "flow",
     "field_grid": "field",
+    "wasserstein_plan": "wasserstein",
 }
 # Headers for kernel sources of any room.
 KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8"}

@@ -105,7 +105,7 @@ def wasserstein_law(
     >>> rc.wasserstein_law(rc.Normal(0, 1), rc.Normal(3, 5), p=2)
     LawDistance(5, error=2e-15)
     """
-    from recouple.wasserstein.line import order_of, wasserstein_1d  # noqa: PLC0415 (each uses the other)
+    from recouple.wasserstein.line import order_of, wasserstein_1d
 
     order = order_of(p)
     goal = real_number("rtol", rtol, positive=True)

@@ -50,7 +50,7 @@ class LinePlan:
 
     def to_coo(self) -> Any:
         """Masses as a ``scipy.sparse.coo_array`` (n, m); needs SciPy."""
-        from scipy.sparse import coo_array  # noqa: PLC0415 (SciPy is optional)
+        from scipy.sparse import coo_array
 
         return coo_array((self.mass, (self.u_index, self.v_index)), shape=self.shape)
 
