@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'callable_field', 'coefficients', 'compiler', 'default_threads', 'empirical', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_slice', 'in_forked_child', 'integrate', 'mixture_field', 'moment_abscissae', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
+__all__: list[str] = ['CdfInverse', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'TransportMap', 'affine', 'callable_field', 'coefficients', 'compiler', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_field', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -180,6 +180,28 @@ class GridDensity:
     """
     def __init__(self, plan: GridPlan) -> None:
         ...
+class TransportMap:
+    """
+    The increasing map between two laws.
+    """
+    def derivative(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        T'(x).
+        """
+    def map(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        T(x).
+        """
+class CdfInverse:
+    """
+    Quantiles of a cdf written in Python.
+    """
+    def __call__(self, u: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The least x with cdf(x) >= u.
+        """
+    def __init__(self, cdf: collections.abc.Callable, lower: typing.SupportsFloat | typing.SupportsIndex, upper: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
 class Field:
     """
     A velocity field, native or a Python callable.
@@ -330,6 +352,10 @@ class Method:
     @property
     def value(self) -> int:
         ...
+def affine(law: Marginal, shift: typing.SupportsFloat | typing.SupportsIndex, scale: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
+    """
+    The law of shift + scale X.
+    """
 def callable_field(function: collections.abc.Callable, dim: typing.SupportsInt | typing.SupportsIndex) -> Field:
     """
     A Python callable v(t, x) as a field.
@@ -349,6 +375,10 @@ def default_threads() -> int:
 def empirical(values: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64]) -> Marginal:
     """
     Atoms; no weights stand for equal ones.
+    """
+def evaluate_rows(laws: collections.abc.Sequence[Marginal], curve: str, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Row i of x through laws[i].
     """
 def grid_density(density: GridDensity, x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     """
@@ -370,6 +400,14 @@ def grid_slice(density: GridDensity, x0: typing.SupportsFloat | typing.SupportsI
     """
     Density along x1 at the grid points, for one x0.
     """
+def histogram(edges: numpy.typing.NDArray[numpy.float64], mass: numpy.typing.NDArray[numpy.float64]) -> Marginal:
+    """
+    Mass spread evenly over bins.
+    """
+def histogram_bins(law: Marginal) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Edges and masses.
+    """
 def in_forked_child() -> bool:
     """
     True in a child of fork, where all runs serially.
@@ -385,6 +423,10 @@ def mixture_field(plan: MixturePlan, interpolant: Interpolant) -> Field:
 def moment_abscissae(features: SplineFeatures, nodes: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
     Where a cdf must be known for its spline moments.
+    """
+def moments(law: Marginal) -> tuple[float, float]:
+    """
+    Mean and standard deviation, from the quantiles.
     """
 def normal(mean: typing.SupportsFloat | typing.SupportsIndex, std: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
     """
@@ -453,6 +495,22 @@ def spline_moments_of_cdf(features: SplineFeatures, degree: typing.SupportsInt |
 def spline_moments_of_samples(features: SplineFeatures, degree: typing.SupportsInt | typing.SupportsIndex, samples: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64]) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
     """
     Sample means of the splines, and the variances of those means.
+    """
+def table_report(law: Marginal) -> tuple[float, int]:
+    """
+    Largest error measured in u, and number of cells.
+    """
+def tabulate(law: Marginal, u_error: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
+    """
+    A law with a table of its quantiles.
+    """
+def transport_map(source: Marginal, target: Marginal) -> TransportMap:
+    """
+    The increasing map from one law to another.
+    """
+def truncated(law: Marginal, lower: typing.SupportsFloat | typing.SupportsIndex, upper: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
+    """
+    The law given lower <= X <= upper.
     """
 def use_sort(name: str) -> None:
     """
