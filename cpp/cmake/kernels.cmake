@@ -1,7 +1,7 @@
 # recouple_add_kernels(target file.cpp ...): compile each kernel source once per instruction-set level.
 #
 # A kernel source keeps everything in an anonymous namespace except one explicit specialisation
-# `at<simd_level_of_this_file>()`, so that no inline function compiled for AVX-512 can be picked by
+# `at<level_of_this_file>()`, so that no inline function compiled for AVX-512 can be picked by
 # the linker to stand for its portable namesake.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   set(RECOUPLE_X86_LEVELS ON)
@@ -10,7 +10,9 @@ else()
 endif()
 
 # Value-preserving freedoms only: fused multiply-add, and no bookkeeping of errno or FP traps.
-set(recouple_kernel_flags -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+# Kernels do not throw; without exceptions they need no personality routine, itself a weak symbol.
+set(recouple_kernel_flags
+    -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-exceptions)
 set(recouple_flags_baseline "")
 set(recouple_flags_avx2 -mavx2 -mfma -mbmi2)
 set(recouple_flags_avx512

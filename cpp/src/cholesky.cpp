@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <vector>
 
 #include "kernels/cholesky.hpp"
@@ -31,6 +32,7 @@ bool factor_diagonal(double* a, std::size_t stride, std::size_t n) noexcept {
 }  // namespace
 
 bool cholesky(std::span<double> matrix, std::size_t n, int threads) {
+  if (matrix.size() != n * n) throw std::invalid_argument("a must have n * n entries");
   double* a = matrix.data();
   std::vector<double> packed;
   for (std::size_t first = 0; first < n; first += block) {
@@ -40,9 +42,8 @@ bool cholesky(std::span<double> matrix, std::size_t n, int threads) {
     const std::size_t rest = n - below;
     if (rest == 0) break;
 
-    // A region ends at a barrier, which on a busy machine costs a time slice: only long ones pay.
-    const double update_ns = 0.05 * double(rest) * double(rest) * double(depth);
-    const int team = update_ns < 2e6 ? 1 : threads_for(update_ns, threads);
+    const double update_ns = 0.05 * double(rest) * double(rest) * double(depth);  // measured
+    const int team = update_ns < repeated_region_cutoff_ns ? 1 : threads_for(update_ns, threads);
     const std::size_t panels = (rest + width - 1) / width;
     packed.assign(panels * width * depth, 0.0);
     parallel_for(panels, team, [&](std::size_t p) noexcept {
@@ -71,6 +72,9 @@ bool cholesky(std::span<double> matrix, std::size_t n, int threads) {
 }
 
 void cholesky_solve(std::span<const double> l, std::size_t n, std::span<double> b) {
+  if (l.size() != n * n || b.size() != n) {
+    throw std::invalid_argument("l must have n * n entries and b must have n");
+  }
   for (std::size_t i = 0; i < n; ++i) {
     double s = b[i];
     for (std::size_t k = 0; k < i; ++k) s -= l[i * n + k] * b[k];

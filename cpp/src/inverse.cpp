@@ -76,6 +76,18 @@ void require_nodes(int nodes) {
   require(nodes >= 1 && nodes <= 8, "nodes must be between 1 and 8, got " + std::to_string(nodes));
 }
 
+void require_finite(std::span<const double> values, const char* name) {
+  for (const double v : values) require(std::isfinite(v), std::string(name) + " must be finite");
+}
+
+void require_features(const SplineFeatures& s, int degree) {
+  require(degree >= 1 && degree < int(feature_width),
+          "degree must be between 1 and 7, got " + std::to_string(degree));
+  require(std::isfinite(s.a) && std::isfinite(s.b) && std::isfinite(s.first) &&
+              std::isfinite(s.spacing) && s.spacing > 0 && s.intervals > 0,
+          "features must have finite coefficients, a positive spacing and knot intervals");
+}
+
 double dot(std::span<const double> a, std::span<const double> b) noexcept {
   double s = 0;
   for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];
@@ -112,6 +124,8 @@ std::vector<double> moment_abscissae(const SplineFeatures& s, int nodes) {
 std::vector<double> spline_moments_of_cdf(const SplineFeatures& s, int degree, int nodes,
                                           std::span<const double> cdf) {
   require_nodes(nodes);
+  require_features(s, degree);
+  require_finite(cdf, "cdf");
   require(cdf.size() == s.intervals * std::size_t(nodes), "cdf must have one value per abscissa");
   const Rule rule = gauss_legendre(nodes);
   std::vector<double> g(s.count(degree), 0.0);
@@ -138,6 +152,10 @@ std::vector<double> spline_moments_of_cdf(const SplineFeatures& s, int degree, i
 SampleMoments spline_moments_of_samples(const SplineFeatures& s, int degree,
                                         std::span<const double> samples,
                                         std::span<const double> weights) {
+  require_features(s, degree);
+  require(weights.size() == samples.size(), "weights must have one entry per sample");
+  require_finite(samples, "samples");
+  require_finite(weights, "weights");
   const std::size_t count = s.count(degree);
   SampleMoments out{std::vector<double>(count, 0.0), std::vector<double>(count, 0.0)};
   std::array<double, feature_width> b{};
@@ -166,8 +184,8 @@ EntropicDual::EntropicDual(std::span<const double> x0, std::span<const double> x
       offset_{0},
       reference_(reference.begin(), reference.end()),
       mass_(reference.begin(), reference.end()) {
-  require(degree >= 1 && degree < int(feature_width),
-          "degree must be between 1 and 7, got " + std::to_string(degree));
+  require_finite(x0, "x0");
+  require_finite(x1, "x1");
   require(!x0.empty() && !x1.empty() && !features_.empty(), "the problem must not be empty");
   require(reference.size() == x0.size() * x1.size(),
           "reference must have shape (len(x0), len(x1))");
@@ -178,7 +196,7 @@ EntropicDual::EntropicDual(std::span<const double> x0, std::span<const double> x
   }
   require(total > 0, "reference must have mass");
   for (const SplineFeatures& s : features_) {
-    require(s.intervals > 0 && s.spacing > 0, "features must have knot intervals");
+    require_features(s, degree);
     offset_.push_back(offset_.back() + s.count(degree));
     std::vector<std::int32_t> start(points());
     std::vector<double> value(points() * feature_width, 0.0);
@@ -196,10 +214,11 @@ EntropicDual::EntropicDual(std::span<const double> x0, std::span<const double> x
   theta_.assign(size(), 0.0);
 }
 
-void EntropicDual::set_theta(std::span<const double> theta) {
+void EntropicDual::set_theta(std::span<const double> theta, int threads) {
   require(theta.size() == size(), "theta must have one entry per feature");
+  require_finite(theta, "theta");
   theta_.assign(theta.begin(), theta.end());
-  update_mass(theta_, mass_, 0);
+  update_mass(theta_, mass_, threads);
 }
 
 // Tasks are stripes of grid points; each does all times, so that its exponents stay in L1.
@@ -240,16 +259,16 @@ void EntropicDual::moments_of(std::span<const double> mass, std::span<double> mo
   });
 }
 
-std::vector<double> EntropicDual::moments() const {
+std::vector<double> EntropicDual::moments(int threads) const {
   std::vector<double> out(size());
-  moments_of(mass_, out, 0);
+  moments_of(mass_, out, threads);
   return out;
 }
 
 // A diag(mass) A' + diag(penalty), lower triangle; a task is a pair of times.
 std::vector<double> EntropicDual::hessian(std::span<const double> mass,
                                           std::span<const double> penalty, int threads) const {
-  // What carries less than a hundredth of the smallest penalty in all cannot matter next to it.
+  // The points left out add less than a hundredth of the smallest penalty to any diagonal entry.
   const double least = *std::min_element(penalty.begin(), penalty.end());
   const double cutoff = 0.01 * least / double(points());
   std::vector<std::uint32_t> listed;
@@ -372,20 +391,26 @@ std::vector<EntropicDual::Uncertainty> EntropicDual::uncertainty(
   require(penalty.size() == n && noise_variance.size() == n,
           "penalty and noise_variance must have one entry per feature");
   require(functionals.size() % points() == 0, "functionals must have one column per grid point");
+  require_finite(functionals, "functionals");
+  require_finite(noise_variance, "noise_variance");
+  for (const double l : penalty) require(l > 0, "penalty must be positive");
   std::vector<double> h = hessian(mass_, penalty, threads);
   require(cholesky(h, n, threads), "the Hessian must be positive definite");
   std::vector<Uncertainty> out;
   std::vector<double> weighted(points()), seen(n);
+  double total = 0;
+  for (const double m : mass_) total += m;
   for (std::size_t first = 0; first < functionals.size(); first += points()) {
     const auto f = functionals.subspan(first, points());
-    double mean = 0, square = 0;
+    double mean = 0, variance = 0;
+    for (std::size_t p = 0; p < points(); ++p) mean += mass_[p] * f[p];
+    mean /= total;
     for (std::size_t p = 0; p < points(); ++p) {
-      weighted[p] = mass_[p] * f[p];
-      mean += weighted[p];
-      square += weighted[p] * f[p];
+      weighted[p] = mass_[p] * (f[p] - mean) / total;
+      variance += weighted[p] * (f[p] - mean);
     }
-    // d E_pi f / d g = H^-1 A (pi f): the sensitivity to the data, and the regression of f on the
-    // features at this penalty.
+    // d E f / d g = H^-1 A (pi (f - E f)): the sensitivity to the data, and the regression of f on
+    // the features at this penalty.
     moments_of(weighted, seen, threads);
     std::vector<double> sensitivity = seen;
     cholesky_solve(h, n, sensitivity);
@@ -393,8 +418,7 @@ std::vector<EntropicDual::Uncertainty> EntropicDual::uncertainty(
     for (std::size_t i = 0; i < n; ++i) {
       noise += sensitivity[i] * sensitivity[i] * noise_variance[i];
     }
-    const double variance = square - mean * mean;
-    const double explained = dot(seen, sensitivity) - mean * mean;
+    const double explained = total * dot(seen, sensitivity);
     const double resolved = variance > 0 ? std::clamp(explained / variance, 0.0, 1.0) : 1.0;
     out.push_back({mean, std::sqrt(noise), resolved, variance});
   }

@@ -90,7 +90,7 @@ const char* openmp_runtime() noexcept {
 
 void detail::run_tasks(std::size_t n, int threads, Task task, void* context) noexcept {
 #ifdef _OPENMP
-  const int wanted = threads > 0 ? threads : default_threads();
+  const int wanted = std::min(threads > 0 ? threads : default_threads(), most_threads);
   if (wanted > 1 && n > 1 && !in_forked_child() && !omp_in_parallel()) {
     const int team = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(wanted), n));
 #pragma omp parallel for schedule(dynamic, 1) num_threads(team)

@@ -49,7 +49,9 @@ void bind_inverse(py::module_& m) {
   py::class_<EntropicDual>(m, "EntropicDual", "The entropic dual on one grid, warm started.")
       .def(py::init([](const Array& x0, const Array& x1, const Array& reference,
                        std::vector<SplineFeatures> features, int degree) {
-             return EntropicDual(view(x0), view(x1), view(reference), std::move(features), degree);
+             const auto a = view(x0), b = view(x1), r = view(reference);
+             py::gil_scoped_release release;
+             return EntropicDual(a, b, r, std::move(features), degree);
            }),
            "x0"_a.noconvert(), "x1"_a.noconvert(), "reference"_a.noconvert(), "features"_a,
            "degree"_a)
@@ -70,11 +72,27 @@ void bind_inverse(py::module_& m) {
           },
           "moments"_a.noconvert(), "penalty"_a.noconvert(), "decrement"_a, "max_iterations"_a,
           "threads"_a, "callback"_a)
-      .def_property(
-          "theta", [](const EntropicDual& d) { return to_array(d.theta()); },
-          [](EntropicDual& d, const Array& theta) { d.set_theta(view(theta)); })
+      .def_property_readonly("theta", [](const EntropicDual& d) { return to_array(d.theta()); })
+      .def(
+          "set_theta",
+          [](EntropicDual& dual, const Array& theta, int threads) {
+            const auto values = view(theta);
+            py::gil_scoped_release release;
+            dual.set_theta(values, threads);
+          },
+          "theta"_a.noconvert(), "threads"_a)
       .def("mass", [](const EntropicDual& d) { return to_array(d.mass()); })
-      .def("moments", [](const EntropicDual& d) { return to_array(d.moments()); })
+      .def(
+          "moments",
+          [](const EntropicDual& dual, int threads) {
+            std::vector<double> moments;
+            {
+              py::gil_scoped_release release;
+              moments = dual.moments(threads);
+            }
+            return to_array(moments);
+          },
+          "threads"_a)
       .def(
           "uncertainty",
           [](const EntropicDual& dual, const Array& functionals, const Array& penalty,

@@ -71,6 +71,8 @@ def real_number(
 ) -> float:
     """Return ``value`` as a finite float within the bounds."""
     try:
+        if isinstance(value, str | bytes | bool):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
@@ -85,18 +87,24 @@ def real_number(
     return number
 
 
-def whole_number(name: str, value: int | np.integer[Any], *, minimum: int = 0) -> int:
-    """Return ``value`` as an int of at least ``minimum``; booleans and fractions are refused."""
+def whole_number(
+    name: str, value: int | np.integer[Any], *, minimum: int = 0, maximum: int | None = None
+) -> int:
+    """Return ``value`` as an int within the bounds; booleans and fractions are refused."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value}")
     return int(value)
 
 
 def thread_count(num_threads: int | None) -> int:
     """Return the core's thread argument: 0 stands for its default."""
-    return 0 if num_threads is None else whole_number("num_threads", num_threads, minimum=1)
+    if num_threads is None:
+        return 0
+    return whole_number("num_threads", num_threads, minimum=1, maximum=1024)
 
 
 def generator(rng: int | np.random.Generator | None) -> np.random.Generator:

@@ -8,18 +8,22 @@ import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recouple import _core, study
+from recouple import _core, plot, study
 from recouple.field import GridField, VelocityField, as_field
 from recouple.inverse import Recovery, recover_plan, recover_plan_from_snapshots
 from recouple.marginal import Marginal, Normal, NormalMixture, as_marginal
 
 __all__ = ["main"]
+
+EXIT_CODES = {"converged": 0, "interrupted": 130}  # 1 for any other end of a recovery
+UNREADABLE = (ValueError, OSError, EOFError, csv.Error, zipfile.BadZipFile)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("recouple: interrupted", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f"recouple: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        said = str(error) or type(error).__name__
+        print(f"recouple: {' '.join(said.split())}", file=sys.stderr)
         return 2
     return code
 
@@ -43,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Recover the coupling behind a flow-matching velocity field.",
         epilog="Start with 'recouple demo', then 'recouple recover --help'.",
     )
+    parser.add_argument("--version", action="version", version=f"recouple {_core.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
@@ -74,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         "  recouple recover --field grid.npz --source samples.csv --figure plan.png\n"
         "  recouple recover --snapshots cloud.csv --figure plan.png\n\n"
         "A source is 'normal(mean,std)', 'mixture(w,mean,std; w,mean,std; ...)', or a file of\n"
-        "samples (.npy, or text with one number a line).",
+        "samples (.npy, or text with one number a line). Outside its grid a field is extrapolated\n"
+        "linearly in x. Exit code 0: recovered; 1: a plan, but read its status; 2: bad input.",
     )
     what = recover.add_mutually_exclusive_group(required=True)
     what.add_argument("--field", help="module:function or grid.npz")
@@ -106,21 +113,22 @@ def _progress(arguments: argparse.Namespace) -> bool:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    try:
+        _check_outputs(None, arguments.figure)
+        picture = True
+    except ImportError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+        picture = False
     result = study.demo(num_threads=arguments.threads, progress=_progress(arguments))
     if arguments.json:
         print(json.dumps(result.figures(), indent=2))
     else:
         print(result.table())
-    try:
-        from recouple import plot
-
+    if picture:
         names = ("log income (standardised)", "log food expenditure (standardised)")
         axes = plot.comparison(result.recovery.plan, result.truth, names=names)
-    except ImportError as error:
-        print(f"no picture: {error}", file=sys.stderr)
-        return 0
-    _write_figure(axes[0, 0].figure, arguments.figure)
-    return 0
+        _write_figure(axes[0, 0].figure, arguments.figure)
+    return EXIT_CODES.get(result.recovery.status, 1)
 
 
 def _recover(arguments: argparse.Namespace) -> int:
@@ -131,9 +139,7 @@ def _recover(arguments: argparse.Namespace) -> int:
         "num_threads": arguments.threads,
         "progress": _progress(arguments),
     }
-    for path in (arguments.out, arguments.figure):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise ValueError(f"{path}: there is no folder {path.resolve().parent}")
+    _check_outputs(arguments.out, arguments.figure)
     if arguments.snapshots is not None:
         times, snapshots = _read_snapshots(arguments.snapshots)
         rec = recover_plan_from_snapshots(times, snapshots, source=source, target=target, **options)
@@ -142,7 +148,8 @@ def _recover(arguments: argparse.Namespace) -> int:
             raise ValueError(
                 "--field needs --source, the law of X0, such as --source 'normal(0,1)'"
             )
-        rec = _guarded(lambda: recover_plan(_field(arguments.field), source, target, **options))
+        field = _field(arguments.field)
+        rec = _guarded(lambda: recover_plan(field, source, target, **options))
     if arguments.out is not None:
         rec.plan.save(arguments.out)
     if arguments.json:
@@ -150,10 +157,21 @@ def _recover(arguments: argparse.Namespace) -> int:
     else:
         print(rec.summary())
     if arguments.figure is not None:
-        from recouple import plot
-
         _write_figure(plot.plan(rec.plan).figure, arguments.figure)
-    return 0
+    return EXIT_CODES.get(rec.status, 1)
+
+
+def _check_outputs(out: Path | None, figure: Path | None) -> None:
+    """Complain about a place or a format before the work, not after it."""
+    for path in (out, figure):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.resolve().parent}")
+    if out is not None and out.suffix != ".npz":
+        raise ValueError(f"--out: {out} must end in .npz")
+    if figure is not None:
+        formats = plot.formats()
+        if figure.suffix.lstrip(".") not in formats:
+            raise ValueError(f"--figure: {figure} must end in {', '.join(sorted(formats))}")
 
 
 def _guarded(work: Callable[[], Recovery]) -> Recovery:
@@ -189,10 +207,8 @@ def _write_figure(figure: Any, path: Path) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from recouple import __version__
-
     facts = {
-        "version": __version__,
+        "version": _core.__version__,
         "compiler": _core.compiler(),
         "simd": _core.simd_level(),
         "openmp": _core.openmp_runtime(),
@@ -227,31 +243,34 @@ def _law(option: str, text: str) -> Marginal:
 
 
 def _samples(option: str, path: Path) -> Marginal:
-    if not path.exists():
+    if not path.is_file():
         raise ValueError(
             f"{option}: {str(path)!r} is neither a file of samples nor a law such as 'normal(0,1)'"
         )
     try:
-        values = (
-            np.load(path) if path.suffix == ".npy" else np.array(path.read_text().split(), float)
-        )
-        return as_marginal(np.ravel(values))
-    except ValueError as error:
-        raise ValueError(f"{option}: {path}: {error}") from None
+        if path.suffix == ".npy":
+            return as_marginal(np.load(path, allow_pickle=False))
+        return as_marginal(np.array(path.read_text(encoding="utf-8-sig").split(), dtype=float))
+    except UNREADABLE as error:
+        raise ValueError(f"{option}: cannot read samples from {path}: {error}") from None
+
+
+def _grid_field(path: Path) -> VelocityField:
+    if not path.is_file():
+        raise ValueError(f"--field: there is no file {path}")
+    try:
+        arrays = np.load(path, allow_pickle=False)
+        missing = [name for name in ("t", "x", "v") if name not in arrays]
+        if missing:
+            raise ValueError(f"it must hold arrays t, x and v, it lacks {', '.join(missing)}")
+        return GridField(arrays["t"], arrays["x"], arrays["v"])
+    except UNREADABLE as error:
+        raise ValueError(f"--field: cannot use {path}: {error}") from None
 
 
 def _field(text: str) -> VelocityField:
     if text.endswith(".npz"):
-        path = Path(text)
-        if not path.exists():
-            raise ValueError(f"--field: there is no file {text}")
-        with np.load(path) as arrays:
-            missing = [name for name in ("t", "x", "v") if name not in arrays]
-            if missing:
-                raise ValueError(
-                    f"--field: {text} must hold arrays t, x and v, it lacks {', '.join(missing)}"
-                )
-            return GridField(arrays["t"], arrays["x"], arrays["v"])
+        return _grid_field(Path(text))
     module_name, colon, name = text.partition(":")
     if not colon or not module_name or not name:
         raise ValueError(f"--field: {text!r} is neither module:function nor a .npz file")
@@ -268,25 +287,11 @@ def _field(text: str) -> VelocityField:
 
 def _read_snapshots(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     """Read columns t,x; every complaint names the file and the line."""
-    rows: list[tuple[float, float]] = []
-    with path.open(newline="") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            if not row or row[0].lstrip().startswith("#"):
-                continue
-            if [cell.strip() for cell in row] == ["t", "x"]:
-                continue
-            where = f"--snapshots: {path}, line {number}"
-            try:
-                t, x = (float(cell) for cell in row)
-            except ValueError:
-                raise ValueError(f"{where}: need two numbers t,x, got {','.join(row)!r}") from None
-            if not np.isfinite(t) or not np.isfinite(x):
-                raise ValueError(f"{where}: t and x must be finite, got {t},{x}")
-            if rows and t < rows[-1][0]:
-                raise ValueError(
-                    f"{where}: rows must be sorted by t, but {t:g} comes after {rows[-1][0]:g}"
-                )
-            rows.append((t, x))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = _snapshot_rows(path, csv.reader(file))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"--snapshots: cannot read {path}: {error}") from None
     if not rows:
         raise ValueError(f"--snapshots: {path} holds no rows t,x")
     data = np.array(rows)
@@ -296,3 +301,26 @@ def _read_snapshots(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
             f"--snapshots: {path} holds one time only, t = {times[0]:g}; a plan needs at least two"
         )
     return times, np.split(data[:, 1], first[1:])
+
+
+def _snapshot_rows(path: Path, reader: Iterable[list[str]]) -> list[tuple[float, float]]:
+    rows: list[tuple[float, float]] = []
+    for number, row in enumerate(reader, start=1):
+        if not row or row[0].lstrip().startswith("#"):
+            continue
+        if [cell.strip() for cell in row] == ["t", "x"]:
+            continue
+        where = f"--snapshots: {path}, line {number}"
+        try:
+            t, x = (float(cell) for cell in row)
+        except ValueError:
+            shown = ",".join(row)[:60]
+            raise ValueError(f"{where}: need two numbers t,x, got {shown!r}") from None
+        if not np.isfinite(t) or not np.isfinite(x):
+            raise ValueError(f"{where}: t and x must be finite, got {t},{x}")
+        if rows and t < rows[-1][0]:
+            raise ValueError(
+                f"{where}: rows must be sorted by t, but {t:g} comes after {rows[-1][0]:g}"
+            )
+        rows.append((t, x))
+    return rows

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple.plan import Plan
+from recouple.plan import GridPlan, Plan
 
 __all__ = ["OneStep", "one_step"]
 
@@ -18,13 +18,16 @@ class OneStep:
     """A sampler that takes source points to target points in one step.
 
     ``generator(x0, rng)`` draws x1 ~ pi(. | x0) for each x0. If x0 ~ source then (x0, x1) ~ pi
-    exactly, hence x1 ~ target: there is no discretisation, only the error of the plan.
+    exactly, hence x1 ~ target: there is no discretisation, only the error of the plan. Points
+    beyond a grid plan's range take the conditional law at its edge.
     """
 
     plan: Plan
 
     def __call__(self, x0: ArrayLike, rng: int | np.random.Generator | None = None) -> Any:
         """Draw one x1 for each x0, shaped like x0; ``rng`` is a seed, a Generator or None."""
+        if isinstance(self.plan, GridPlan):  # sources reach beyond any grid: take its edge there
+            return self.plan.sample_conditional(x0, rng, nearest=True)
         return self.plan.sample_conditional(x0, rng)
 
 
@@ -59,5 +62,6 @@ def one_step(plan: Plan) -> OneStep:
     (2.6, 0.6)
     """
     if not isinstance(plan, Plan):
-        raise ValueError(f"plan must be a plan, got {type(plan).__name__}")
+        hint = "; a recovery holds one: rec.plan" if hasattr(plan, "plan") else ""
+        raise ValueError(f"plan must be a plan, got {type(plan).__name__}{hint}")
     return OneStep(plan)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from recouple.arguments import FloatArray
 from recouple.plan import GridPlan
 
-__all__ = ["comparison", "difference", "marginal_path", "plan", "recovery"]
+__all__ = ["comparison", "difference", "formats", "marginal_path", "plan", "recovery"]
 
 
 def _pyplot() -> Any:
@@ -19,6 +19,20 @@ def _pyplot() -> Any:
     except ImportError:
         raise ImportError("pictures need matplotlib: pip install 'recouple[plot]'") from None
     return pyplot
+
+
+def formats() -> set[str]:
+    """Return the endings of the picture files that can be written.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    _pyplot()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return set(FigureCanvasBase.get_supported_filetypes())
 
 
 def _axes(ax: Any) -> Any:
@@ -30,12 +44,19 @@ def _density(grid: GridPlan) -> FloatArray:
     return density
 
 
-def _on_grid(some_plan: Any, like: GridPlan | None) -> GridPlan:
-    if isinstance(some_plan, GridPlan):
-        return some_plan
-    if like is not None:
-        return cast(GridPlan, some_plan.on_grid(like.x0, like.x1))
-    return cast(GridPlan, some_plan.on_grid())
+def _on_grid(name: str, some_plan: Any, like: GridPlan | None) -> GridPlan:
+    """Return the plan, or that of a recovery, on the grid of ``like`` or on one of its own."""
+    some_plan = getattr(some_plan, "plan", some_plan)
+    if not hasattr(some_plan, "on_grid"):
+        raise ValueError(
+            f"{name} must be a plan on the line with a density, got {type(some_plan).__name__}; "
+            "atoms have one once smoothed(bandwidth)"
+        )
+    if like is None:
+        grid = some_plan if isinstance(some_plan, GridPlan) else some_plan.on_grid()
+    else:
+        grid = some_plan.on_grid(like.x0, like.x1)
+    return cast(GridPlan, grid)
 
 
 def plan(some_plan: Any, ax: Any = None, *, vmax: float | None = None) -> Any:
@@ -49,7 +70,7 @@ def plan(some_plan: Any, ax: Any = None, *, vmax: float | None = None) -> Any:
         Upper end of the colour scale, to compare pictures.
     """
     ax = _axes(ax)
-    grid = _on_grid(some_plan, None)
+    grid = _on_grid("some_plan", some_plan, None)
     image = ax.pcolormesh(
         grid.x0,
         grid.x1,
@@ -68,7 +89,8 @@ def plan(some_plan: Any, ax: Any = None, *, vmax: float | None = None) -> Any:
 def difference(recovered: GridPlan, truth: Any, ax: Any = None) -> Any:
     """Draw the recovered density less the true one, on the recovered plan's grid."""
     ax = _axes(ax)
-    delta = _density(recovered) - _density(_on_grid(truth, recovered))
+    recovered = _on_grid("recovered", recovered, None)
+    delta = _density(recovered) - _density(_on_grid("truth", truth, recovered))
     most = float(np.abs(delta).max()) or 1.0
     image = ax.pcolormesh(
         recovered.x0,
@@ -118,8 +140,9 @@ def comparison(
 
     Returns the array of Axes; ``axes[0, 0].figure`` is the figure.
     """
+    recovered = _on_grid("recovered", recovered, None)
     _, axes = _pyplot().subplots(2, 2, figsize=(9.6, 7.6), layout="constrained")
-    exact = _on_grid(truth, recovered)
+    exact = _on_grid("truth", truth, recovered)
     vmax = float(_density(exact).max())
     plan(exact, axes[0, 0], vmax=vmax).set_title("true plan")
     plan(recovered, axes[0, 1], vmax=vmax).set_title("recovered from the field alone")

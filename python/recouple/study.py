@@ -135,7 +135,7 @@ def demo(
     target, again = truth.target.rvs(samples, generator), truth.target.rvs(samples, generator)
     draw = one_step(plan)
     start = time.perf_counter()
-    drawn = draw(np.clip(x0, plan.x0[0], plan.x0[-1]), generator)
+    drawn = draw(x0, generator)
     ns_one_step = (time.perf_counter() - start) / samples * 1e9
     start = time.perf_counter()
     flow = integrate(field, x0, method="rk4", steps=100, num_threads=num_threads)

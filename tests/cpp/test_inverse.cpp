@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <stdexcept>
 #include <vector>
 
 #include "recouple/inverse.hpp"
@@ -141,4 +142,28 @@ TEST_CASE("stopping is a status and keeps what was reached") {
   CHECK(stage.status == DualStatus::interrupted);
   CHECK(stage.iterations == 2);
   for (const double m : dual.mass()) CHECK(std::isfinite(m));
+}
+
+TEST_CASE("bad input is refused before any memory is touched") {
+  const SplineFeatures good{1, 0, -5, 1, 10};
+  const std::vector<double> x{-1, 0, 1}, nan{0, std::nan(""), 1}, half{0.5, 0.5};
+  for (const int degree : {0, 8, -1}) {
+    CHECK_THROWS_AS(spline_moments_of_samples(good, degree, x, x), std::invalid_argument);
+    CHECK_THROWS_AS(spline_moments_of_cdf(good, degree, 1, x), std::invalid_argument);
+  }
+  CHECK_THROWS_AS(moment_abscissae(good, 9), std::invalid_argument);
+  CHECK_THROWS_AS(spline_moments_of_samples(good, 3, x, half), std::invalid_argument);
+  CHECK_THROWS_AS(spline_moments_of_samples(good, 3, nan, x), std::invalid_argument);
+  CHECK_THROWS_AS(spline_moments_of_samples({1, 0, -5, 0, 10}, 3, x, x), std::invalid_argument);
+  CHECK_THROWS_AS(spline_moments_of_samples({1, 0, -5, 1, 0}, 3, x, x), std::invalid_argument);
+  const std::vector<double> mass(9, 1.0 / 9), negative(9, -1.0);
+  CHECK_THROWS_AS(EntropicDual(nan, x, mass, {good}, 3), std::invalid_argument);
+  CHECK_THROWS_AS(EntropicDual(x, x, negative, {good}, 3), std::invalid_argument);
+  CHECK_THROWS_AS(EntropicDual(x, x, x, {good}, 3), std::invalid_argument);
+  CHECK_THROWS_AS(EntropicDual(x, x, mass, {}, 3), std::invalid_argument);
+  EntropicDual dual(x, x, mass, {good}, 3);
+  std::vector<double> g(dual.size(), 0.1), zero(dual.size(), 0.0);
+  CHECK_THROWS_AS(dual.solve(g, zero, {}), std::invalid_argument);
+  CHECK_THROWS_AS(dual.solve(x, x, {}), std::invalid_argument);
+  CHECK_THROWS_AS(dual.uncertainty(mass, zero, g), std::invalid_argument);
 }

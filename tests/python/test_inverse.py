@@ -79,7 +79,8 @@ def test_a_known_target_measures_the_field() -> None:
     assert rough.residuals.mismatch > 1e-4
     assert rough.history[-1].regularization > fine.history[-1].regularization
     assert "error of the data" in rough.message
-    assert rough.plan.correlation == pytest.approx(truth.correlation, abs=0.05)
+    # The disturbance is 2% of the velocity's size; the correlation moves by no more than that.
+    assert rough.plan.correlation == pytest.approx(truth.correlation, abs=0.02)
 
 
 def test_a_callable_and_a_scipy_law_do_as_well() -> None:
@@ -106,13 +107,52 @@ def test_samples_of_the_source_do_as_well() -> None:
     assert rec.plan.correlation == pytest.approx(truth.correlation, abs=0.03)
 
 
-def test_tails_that_are_exponential_or_heavier_forbid_the_claim() -> None:
+def test_the_verdict_depends_on_the_tails() -> None:
     stats = pytest.importorskip("scipy.stats")
     field = rc.velocity_field(rc.GaussianPlan(0, 0, 1, 0.5, 1))
-    for law in (stats.laplace(), stats.t(4)):
+
+    def verdict(law: Any) -> tuple[str, str]:
         rec = rc.recover_plan(field, law, grid=32, times=5)
-        assert rec.verdict == "representative"
-        assert "exponential" in rec.reason
+        return rec.verdict, rec.reason
+
+    # An exponential tail has the moment that uniqueness asks for, only just: warned, not refused.
+    assert verdict(stats.laplace())[0] == "unique"
+    assert "close to exponential" in verdict(stats.laplace())[1]
+    assert verdict(stats.t(4))[0] == "representative"
+    assert "close" not in verdict(rc.Normal(0, 1))[1]
+    draws = stats.t(2).rvs(500, random_state=0)
+    assert "which samples cannot show" in verdict(np.clip(draws, -5, 5))[1]
+
+
+@pytest.mark.parametrize(
+    ("field", "target"),
+    [
+        (lambda t, x: -3 * x, None),
+        (rc.velocity_field(rc.GaussianPlan(0, 0, 1, 0.6, 1)), rc.Normal(7, 1)),
+    ],
+    ids=["no plan has it", "another target"],
+)
+def test_a_field_that_fits_no_plan_is_called_inconsistent(field: Any, target: Any) -> None:
+    rec = rc.recover_plan(field, rc.Normal(0, 1), target, grid=32, times=9)
+    assert rec.status == "inconsistent"
+    assert rec.verdict == "representative"
+    assert "fit no plan" in rec.message
+
+
+def test_two_ends_alone_determine_no_correlation() -> None:
+    x0, x1 = rc.GaussianPlan(0, 0, 1, 0.8, 1).sample(2000, 0)
+    rec = rc.recover_plan_from_snapshots([0, 1], [x0, x1], grid=32)
+    assert rec.verdict == "representative"
+    bar = rec.error_bars["correlation"]
+    assert bar.resolved < 0.05
+    assert bar.unresolved > 0.9
+    assert "not determined by the data" in rec.summary()
+
+
+def test_a_law_finer_than_the_grid_is_refused() -> None:
+    spikes = rc.NormalMixture([1 / 3] * 3, [-1, 0.013, 1], [3e-3] * 3)
+    with pytest.raises(ValueError, match="grid must resolve the source"):
+        rc.recover_plan(lambda t, x: np.ones_like(x), spikes)
 
 
 def test_threads_change_no_bit() -> None:
@@ -194,6 +234,9 @@ def test_what_a_field_raises_surfaces() -> None:
         ({"regularization": -1}, "regularization must be positive"),
         ({"tail": 0.2}, "tail must be at most"),
         ({"num_threads": 0}, "num_threads must be at least 1"),
+        ({"num_threads": 2**31}, "num_threads must be at most 1024"),
+        ({"grid": 10**6}, "grid must be at most 2048"),
+        ({"regularization": "1e-6"}, "regularization must be a number"),
     ],
 )
 def test_a_bad_argument_is_named(arguments: dict[str, Any], words: str) -> None:
@@ -217,6 +260,7 @@ def test_snapshots_give_the_plan_back_within_sampling_error() -> None:
     rec = rc.recover_plan_from_snapshots(times, snapshots(BLOBS, times, 5000), grid=64)
     assert rec.status == "converged"
     assert "cross-validation" in rec.message
+    assert rec.verdict == "representative"
     # Twice what nine snapshots of 5000 reached over a few seeds (.05 to .07).
     assert total_variation(rec.plan, BLOBS) < 0.12
     error = abs(rec.plan.correlation - BLOBS.correlation)
@@ -240,6 +284,8 @@ def test_snapshots_may_be_laws_and_may_miss_the_ends() -> None:
         ([0.0, 1.0], [[1.0, 2.0]], "snapshots must have 2 entries"),
         ([0.0, 1.0], [[1.0, 2.0], []], r"snapshots\[1\]"),
         ([0.0, 1.0], [[1.0, np.inf], [1.0, 2.0]], r"snapshots\[0\]"),
+        ([0.3, 0.6], [[1.0, 1.0], [1.0, 1.0]], "snapshots must spread"),
+        ([0.0, 1.0], None, "snapshots must be a sequence"),
     ],
 )
 def test_bad_snapshots_are_named(times: Any, clouds: Any, words: str) -> None:

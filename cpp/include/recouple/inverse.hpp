@@ -61,7 +61,8 @@ struct DualStage {
   double divergence;  // KL(pi || ref)
 };
 
-// The dual problem on one grid; remembers theta, so that a sequence of solves is warm started.
+// The dual problem on one grid; remembers theta, so that a sequence of solves is warm started. One
+// object serves one thread at a time.
 class EntropicDual {
  public:
   // reference: masses, row-major (x0.size(), x1.size()), not negative. features: one entry per
@@ -80,14 +81,14 @@ class EntropicDual {
 
   std::span<const double> mass() const noexcept { return mass_; }
   std::span<const double> theta() const noexcept { return theta_; }
-  void set_theta(std::span<const double> theta);
+  void set_theta(std::span<const double> theta, int threads = 0);
 
   // E_pi[B_i] for all features.
-  std::vector<double> moments() const;
+  std::vector<double> moments(int threads = 0) const;
 
-  // For each functional f (rows of `functionals`, values at the grid points) at the present theta
-  // and penalty: E_pi f, its standard deviation under data noise of the given variance per feature,
-  // the part of Var_pi f that the features see at this penalty, and Var_pi f.
+  // For each functional f (rows of `functionals`, values at the grid points) under the normalised
+  // mass at the present theta and penalty: E f, its standard deviation under data noise of the given
+  // variance per feature, the part of Var f that the features see at this penalty, and Var f.
   struct Uncertainty {
     double mean, standard_error, resolved, variance;
   };

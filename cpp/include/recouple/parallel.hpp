@@ -11,19 +11,27 @@
 namespace recouple {
 
 // Threads used when a call asks for 0: the least of OpenMP's maximum, the CPUs this process may run
-// on, and the cgroup's quota. 1 without OpenMP and in a forked child.
+// on, and the quota at the root of the visible cgroup tree. 1 without OpenMP and in a forked child.
 int default_threads() noexcept;
+
+// More threads than this are never started, whatever a call asks for.
+inline constexpr int most_threads = 1024;
 
 // True in a process forked after this library was loaded; loops run serially there, because an
 // OpenMP runtime does not survive a fork.
 bool in_forked_child() noexcept;
 
-// "libgomp 201511", or "none (serial build)".
+// The OpenMP runtime this library was compiled for ("libgomp", "libomp"), or "none (serial build)".
 const char* openmp_runtime() noexcept;
 
 // Work below which a loop stays serial, in nanoseconds of estimated time: waking a second thread
 // costs 5-10 us, so anything shorter than a few times that loses.
 inline constexpr double serial_cutoff_ns = 50e3;
+
+// The same for a region inside an algorithm that has one after another: each ends at a barrier, and
+// on a busy machine a barrier costs a time slice of milliseconds (measured with twice as many busy
+// processes as processors).
+inline constexpr double repeated_region_cutoff_ns = 2e6;
 
 // `threads`, or the default for 0, but 1 when the estimated work is below the cut-off.
 int threads_for(double estimated_ns, int threads) noexcept;

@@ -11,15 +11,18 @@ from numpy.typing import ArrayLike
 from recouple import _core
 from recouple.arguments import (
     FloatArray,
+    frozen,
     real_array,
     real_number,
     thread_count,
     whole_number,
 )
-from recouple.marginal import Empirical, Marginal, NormalMixture, as_marginal
-from recouple.progress import Progress, progress_callback
+from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
+DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
+UNRESOLVED = 0.01  # mass by which a density's sum over the grid may miss 1
+LOOSE, TIGHT = 1e-6, 1e-9  # Newton decrements: on the way, and for the stage that is kept
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
 
@@ -28,16 +31,19 @@ class ErrorBar:
     """A functional of the recovered plan and how far to trust it.
 
     ``error`` combines what the noise of the data moves with what the last step of the
-    regularisation moved; ``resolved`` is the part of the functional's variance under the plan that
-    the data see at this regularisation (1: all of it; what is missing was filled in by the
-    reference measure).
+    regularisation moved. ``resolved`` is the part of the functional's variance under the plan that
+    the data see at this regularisation, and ``unresolved`` the standard deviation of the rest,
+    which the reference measure filled in: ``error`` does not speak of it.
     """
 
     value: float
     error: float
     resolved: float
+    unresolved: float
 
     def __str__(self) -> str:
+        if self.resolved < DETERMINED:
+            return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
 
 
@@ -58,35 +64,41 @@ class Options:
 
     grid: int
     times: int
-    splines_or_none: int | None
+    splines: int
     degree: int
     regularization: float | None
     tail: float
-    num_threads: int | None
+    threads: int
 
-    def __post_init__(self) -> None:
-        whole_number("grid", self.grid, minimum=16)
-        whole_number("times", self.times, minimum=2)
-        whole_number("degree", self.degree, minimum=1)
-        if self.degree > 7:
-            raise ValueError(f"degree must be at most 7, got {self.degree}")
-        if self.splines_or_none is not None:
-            whole_number("splines", self.splines_or_none, minimum=self.degree + 2)
-        if self.regularization is not None:
-            real_number("regularization", self.regularization, positive=True)
-        real_number("tail", self.tail, minimum=1e-12, maximum=0.01)
-        thread_count(self.num_threads)
-
-    @property
-    def splines(self) -> int:
-        """Splines per time."""
-        default = max(self.degree + 2, self.grid // 2)
-        return default if self.splines_or_none is None else self.splines_or_none
-
-    @property
-    def threads(self) -> int:
-        """The thread argument of the core."""
-        return thread_count(self.num_threads)
+    @classmethod
+    def checked(
+        cls,
+        grid: int,
+        times: int,
+        splines: int | None,
+        degree: int,
+        regularization: float | None,
+        tail: float,
+        num_threads: int | None,
+        *,
+        grid_per_spline: int,
+    ) -> Options:
+        """Return the options, or say which one is out of range."""
+        grid = whole_number("grid", grid, minimum=16, maximum=2048)
+        degree = whole_number("degree", degree, minimum=1, maximum=7)
+        if splines is None:
+            splines = max(degree + 2, grid // grid_per_spline)
+        return cls(
+            grid=grid,
+            times=whole_number("times", times, minimum=2, maximum=1000),
+            splines=whole_number("splines", splines, minimum=degree + 2, maximum=2048),
+            degree=degree,
+            regularization=None
+            if regularization is None
+            else real_number("regularization", regularization, positive=True),
+            tail=real_number("tail", tail, minimum=1e-12, maximum=0.01),
+            threads=thread_count(num_threads),
+        )
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,7 @@ class Problem:
     noise: FloatArray
     theta: FloatArray
     theta_before: FloatArray
+    threads: int
 
     @classmethod
     def of(
@@ -113,21 +126,23 @@ class Problem:
         reference: FloatArray,
         times: FloatArray,
         knots: FloatArray,
-        degree: int,
+        options: Options,
         moments: FloatArray,
         noise: FloatArray,
     ) -> Problem:
         """Return the unsolved problem; the reference is normalised."""
         zero, one = np.zeros(moments.size), np.ones(moments.size)
         mass = np.ascontiguousarray(reference / reference.sum())
-        return cls(x0, x1, mass, times, knots, degree, moments, one, noise, zero, zero)
+        arrays = [frozen(a) for a in (x0, x1, mass, times, knots)]
+        data = [frozen(a) for a in (moments, one, noise, zero, zero)]
+        return cls(*arrays, options.degree, *data, options.threads)
 
     def dual(self) -> _core.EntropicDual:
         """Return the core's solver, at this problem's theta."""
         dual = _core.EntropicDual(
             self.x0, self.x1, self.reference, features_of(self.times, self.knots), self.degree
         )
-        dual.theta = self.theta
+        dual.set_theta(self.theta, self.threads)
         return dual
 
 
@@ -153,57 +168,65 @@ def descend(
     path: FloatArray,
     units: FloatArray,
     automatic: bool,
-    threads: int,
-    progress: Progress,
-    label: str,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[Problem, tuple[Stage, ...], str, str]:
     """Follow lambda = path[0], path[1], ... with warm starts; stop at the corner if ``automatic``.
 
-    Returns the problem with the last good theta, the stages, a status and a message.
+    The path has at least two stages: what the last one moved is part of every error bar. Returns
+    the problem with the last good theta, the stages up to it, a status and a message.
     """
     dual = problem.dual()
-    callback = progress_callback(progress, label)
     history: list[Stage] = []
-    theta, before, penalty, kept = problem.theta, problem.theta, path[0] * units, 1
+    thetas: list[FloatArray] = []
     status, message = "converged", "the regularisation reached the end of its path"
-    for i, value in enumerate(path):
-        try:
-            if callback is not None:
-                callback(i, len(path))
-            final = i == len(path) - 1
-            stage = dual.solve(
-                problem.moments, value * units, 1e-9 if final else 1e-6, 60, threads, None
-            )
-        except KeyboardInterrupt:
-            if not history:
-                raise
-            status, message = "interrupted", f"stopped on request after {i} of {len(path)} stages"
-            break
-        history.append(
-            Stage(float(value), stage.status, stage.iterations, stage.residual, stage.divergence)
-        )
-        if stage.status != "converged" and i > 0:
-            status = "stalled"
-            message = (
-                f"Newton's method {stage.status} at lambda = {value:.1e}; "
-                f"the plan is that of lambda = {path[i - 1]:.1e}"
-            )
-            break
-        if automatic and i > 0:
-            slope = np.log(history[-2].residual / stage.residual) / np.log(path[i - 1] / value)
-            if slope < CORNER:
-                message = (
-                    f"the residual {stage.residual:.1e} stopped following lambda below "
-                    f"{path[i - 1]:.1e}: what is left is error of the data"
-                )
+
+    def solve(value: float, decrement: float) -> Stage:
+        found = dual.solve(problem.moments, value * units, decrement, 60, problem.threads, None)
+        return Stage(value, found.status, found.iterations, found.residual, found.divergence)
+
+    try:
+        for i, value in enumerate(map(float, path)):
+            if progress is not None:
+                progress(i, len(path))
+            stage = solve(value, LOOSE)
+            if stage.status != "converged":
+                status = "stalled"
+                message = f"Newton's method ended by {stage.status} at lambda = {value:.1e}"
                 break
-        before, theta, penalty, kept = theta, dual.theta, value * units, i + 1
-    if callback is not None:
-        callback(len(path), len(path))
-    if history[0].status != "converged":
-        status, message = "failed", f"Newton's method {history[0].status} at the first stage"
-    solved = replace(problem, theta=theta, theta_before=before, penalty=penalty)
-    return solved, tuple(history[:kept]), status, message
+            if automatic and i > 1:
+                slope = np.log(history[-1].residual / stage.residual) / np.log(path[i - 1] / value)
+                if slope < CORNER:
+                    message = (
+                        f"the residual {stage.residual:.1e} stopped following lambda below "
+                        f"{path[i - 1]:.1e}: what is left is error of the data"
+                    )
+                    break
+            history.append(stage)
+            thetas.append(dual.theta)
+        if len(history) > 1:  # the stage that is kept, now to the last digit
+            dual.set_theta(thetas[-1], problem.threads)
+            last = solve(history[-1].regularization, TIGHT)
+            if last.status == "converged":
+                history[-1] = replace(last, iterations=last.iterations + history[-1].iterations)
+                thetas[-1] = dual.theta
+        if progress is not None:
+            progress(len(path), len(path))
+    except KeyboardInterrupt:
+        if len(history) < 2:
+            raise
+        status = "interrupted"
+        message = f"stopped on request after {len(history)} of {len(path)} stages"
+    if len(history) < 2:
+        status = "failed"
+        thetas = [problem.theta] * (2 - len(thetas)) + thetas
+        history = history or [stage]
+    solved = replace(
+        problem,
+        theta=frozen(thetas[-1]),
+        theta_before=frozen(thetas[-2]),
+        penalty=frozen(history[-1].regularization * units),
+    )
+    return solved, tuple(history), status, message
 
 
 def expectations(
@@ -215,34 +238,53 @@ def expectations(
         [real_array("function(x0, x1)", f(x, y), shape=x.shape).reshape(-1) for f in functions]
     )
     dual = problem.dual()
-    rows = dual.uncertainty(values, problem.penalty, problem.noise, 0)
-    dual.theta = problem.theta_before
-    earlier = values @ dual.mass()
+    rows = dual.uncertainty(values, problem.penalty, problem.noise, problem.threads)
+    dual.set_theta(problem.theta_before, problem.threads)
+    mass = dual.mass()
+    earlier = values @ mass / mass.sum()
     return [
-        ErrorBar(float(mean), float(np.hypot(error, mean - before)), float(resolved))
-        for (mean, error, resolved, _), before in zip(rows, earlier, strict=True)
+        ErrorBar(
+            value=float(mean),
+            error=float(np.hypot(error, mean - before)),
+            resolved=float(resolved),
+            unresolved=float(np.sqrt(max(0.0, (1 - resolved) * variance))),
+        )
+        for (mean, error, resolved, variance), before in zip(rows, earlier, strict=True)
     ]
 
 
-def smooth_law(name: str, law: Marginal | ArrayLike) -> Marginal:
+def read_law(name: str, law: Marginal | ArrayLike) -> Marginal:
+    """Return the law on the line that ``law`` stands for, or say that it stands for none."""
+    try:
+        return as_marginal(law)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a law on the line or samples of one: {error}") from None
+
+
+def smooth_law(name: str, law: Marginal) -> Marginal:
     """Return a law with a density: samples become Gaussian kernels that keep mean and variance.
 
     The bandwidth is Silverman's, 0.9 min(std, IQR / 1.34) n^(-1/5); the centres are drawn towards
     the mean so that the variance stays that of the sample.
     """
-    try:
-        marginal = as_marginal(law)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a law on the line or samples of one: {error}") from None
-    if not isinstance(marginal, Empirical):
-        return marginal
-    values, weights = marginal.values, marginal.weights
-    mean, std = float(marginal.mean()), float(marginal.std())
+    if not isinstance(law, Empirical):
+        return law
+    mean, std = float(law.mean()), float(law.std())
     if not std > 0:
         raise ValueError(f"{name} must have at least two different samples, got one value {mean}")
-    quartiles = marginal.ppf(np.array([0.25, 0.75]))
+    quartiles = law.ppf(np.array([0.25, 0.75]))
     spread = min(std, float(quartiles[1] - quartiles[0]) / 1.34) or std
-    bandwidth = 0.9 * spread * float(np.sum(weights**2)) ** 0.2
-    shrink = np.sqrt(max(0.0, 1 - (bandwidth / std) ** 2))
-    centres = mean + shrink * (values - mean)
-    return NormalMixture(weights, centres, np.full(centres.size, bandwidth))
+    bandwidth = 0.9 * spread * float(np.sum(law.weights**2)) ** 0.2
+    shrink = float(np.sqrt(max(0.0, 1 - (bandwidth / std) ** 2)))
+    return smoothed(mean + shrink * (law.values - mean), law.weights, bandwidth=bandwidth)
+
+
+def grid_masses(name: str, law: Marginal, x: FloatArray) -> FloatArray:
+    """Return h p(x) at the grid points, or say that the grid is too coarse for the law."""
+    masses: FloatArray = law.pdf(x) * (x[1] - x[0])
+    if abs(masses.sum() - 1) > UNRESOLVED:
+        raise ValueError(
+            f"grid must resolve the {name}: on {len(x)} points its density sums to "
+            f"{masses.sum():.4g} instead of 1; use a larger grid or a smoother law"
+        )
+    return masses

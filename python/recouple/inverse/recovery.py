@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from typing import Any
@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen
 from recouple.inverse.dual import ErrorBar, Options, Problem, Stage, expectations
+from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
 from recouple.plan import GridPlan
 
 TAILS = np.array([1e-2, 1e-4, 1e-6])
-HEAVY = 0.9  # ratio of quantile steps: .74 for a normal tail, 1 for an exponential one
+NEAR, HEAVY = 0.9, 1.1  # growth of quantile steps: .74 normal, 1 exponential, 1.35 lognormal(.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Residuals:
     """What the recovered plan leaves unexplained.
 
@@ -34,7 +35,7 @@ class Residuals:
     mismatch: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recovery:
     """A recovered plan, what it is worth, and how it was found.
 
@@ -44,10 +45,13 @@ class Recovery:
         The recovered joint law of (X0, X1), total mass 1.
     verdict : str
         ``"unique"``: on the line the field and the source determine the plan (Korotin & Pammer
-        2025), given an exponential moment. ``"representative"``: a tail is exponential or heavier,
-        so that the plan is one of those that fit. ``reason`` says what that rests on.
+        2025), given an exponential moment. ``"representative"``: a tail looks heavier than that, or
+        the data are snapshots at finitely many times; the plan is one of those that fit, the
+        closest to the reference. ``reason`` says what the verdict rests on.
     status : str
-        ``"converged"``, or what stopped the work; ``message`` puts it in a sentence.
+        ``"converged"``; ``"inconsistent"``: no plan has this field and these ends;
+        ``"stalled"``, ``"failed"``, ``"interrupted"``: what stopped the work. ``message`` puts it
+        in a sentence.
     residuals : Residuals
     error_bars : dict of str to ErrorBar
         Correlation and mixed moments; :meth:`expectation` gives those of any functional.
@@ -100,7 +104,10 @@ class Recovery:
         if self.residuals.mismatch is not None:
             lines.append(f"two-sided mismatch {self.residuals.mismatch:.2e}")
         lines += [f"{name:<17} {bar}" for name, bar in self.error_bars.items()]
-        chosen = ", ".join(f"{k} = {v}" for k, v in self.settings.items())
+        chosen = ", ".join(
+            f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}"
+            for k, v in self.settings.items()
+        )
         lines.append(f"settings          {chosen}")
         return "\n".join(lines)
 
@@ -111,26 +118,39 @@ def grid_plan(problem: Problem) -> GridPlan:
     return GridPlan(problem.x0, problem.x1, mass)
 
 
-def verdict_of(quantiles0: FloatArray, quantiles1: FloatArray) -> tuple[str, str]:
-    """Return the verdict and its reason from the quantiles of both ends at TAILS and 1 - TAILS.
+def verdict_of(ends: Sequence[Marginal | FloatArray]) -> tuple[str, str]:
+    """Return the verdict for a field, and its reason, from what is known of both ends.
 
-    Between the levels 1e-2, 1e-4 and 1e-6 the quantiles of an exponential tail take equal steps;
-    those of lighter tails take smaller ones.
+    Each end is its law, or its quantiles at TAILS and 1 - TAILS where only the flow knows it.
+    Uniqueness asks for an exponential moment. Between the levels 1e-2, 1e-4 and 1e-6 the quantiles
+    of an exponential tail take equal steps, those of lighter tails smaller ones: a sign, no proof.
     """
-    ratios = []
-    for q in (quantiles0, quantiles1):
+    if any(isinstance(end, Empirical) for end in ends):
+        return "unique", (
+            "on the line the field and the source determine the plan if both ends have an "
+            "exponential moment, which samples cannot show"
+        )
+    growth = 0.0
+    for end in ends:
+        if isinstance(end, Normal | NormalMixture):
+            continue  # lighter than exponential, however wide a component
+        q = end if isinstance(end, np.ndarray) else end.ppf(np.concatenate([TAILS, 1 - TAILS]))
         for tail in (q[:3], q[3:]):
-            ratios.append(abs(tail[2] - tail[1]) / max(abs(tail[1] - tail[0]), 1e-300))
-    worst = max(ratios)
-    if worst >= HEAVY:
+            growth = max(growth, abs(tail[2] - tail[1]) / max(abs(tail[1] - tail[0]), 1e-300))
+    if growth > HEAVY:
         return "representative", (
-            "uniqueness on the line asks for tails lighter than exponential, and a tail here is "
-            f"not (steps of its quantiles grow by {worst:.2f}, exponential is 1): the residual "
-            "cannot vouch for the hidden directions"
+            "uniqueness on the line asks for an exponential moment, and a tail looks heavier than "
+            f"exponential (its quantile steps grow by {growth:.2f}): this plan is one that fits"
+        )
+    if growth > NEAR:
+        return "unique", (
+            "on the line the field and the source determine the plan; but a tail looks close to "
+            f"exponential (its quantile steps grow by {growth:.2f}), where the hidden directions "
+            "hang by a thread: a small residual does not vouch for them"
         )
     return "unique", (
-        "on the line the laws of X_t determine the plan; both ends have the exponential moment "
-        f"this rests on (tail steps {worst:.2f}, exponential is 1)"
+        "on the line the field and the source determine the plan: both ends have the exponential "
+        "moment this rests on, as far as their quantiles show"
     )
 
 
@@ -147,11 +167,13 @@ def finish(
     mismatch: float | None = None,
 ) -> Recovery:
     """Turn a solved problem into a result."""
-    misfit = (problem.dual().moments() - problem.moments).reshape(len(problem.times), -1)
+    misfit = (problem.dual().moments(problem.threads) - problem.moments).reshape(
+        len(problem.times), -1
+    )
     per_time = np.sqrt(np.mean(misfit**2, axis=1))
     # What the fit left is noise of the data as much as what is known to be.
     noise = np.maximum(problem.noise, np.repeat(per_time**2, misfit.shape[1]))
-    problem = replace(problem, noise=noise)
+    problem = replace(problem, noise=frozen(noise))
     plan = grid_plan(problem)
     functions = {
         "E[X0 X1]": lambda x, y: x * y,
@@ -180,20 +202,30 @@ def finish(
 
 
 def correlation_bar(problem: Problem, plan: GridPlan) -> ErrorBar:
-    """Return the correlation of the plan with its error bar."""
+    """Return the correlation of the plan, with the error bar of its influence function."""
     p0, p1 = plan.mass.sum(axis=1), plan.mass.sum(axis=0)
     mean0, mean1 = p0 @ plan.x0, p1 @ plan.x1
     std0 = np.sqrt(p0 @ (plan.x0 - mean0) ** 2)
     std1 = np.sqrt(p1 @ (plan.x1 - mean1) ** 2)
-    return expectations(problem, [lambda x, y: (x - mean0) * (y - mean1) / (std0 * std1)])[0]
+    rho = float(plan.correlation)
+
+    def influence(x: FloatArray, y: FloatArray) -> FloatArray:
+        z0, z1 = (x - mean0) / std0, (y - mean1) / std1
+        return rho + z0 * z1 - 0.5 * rho * (z0**2 + z1**2)
+
+    return replace(expectations(problem, [influence])[0], value=rho)
 
 
-def settings_of(options: Options, path: FloatArray, history: tuple[Stage, ...]) -> dict[str, Any]:
+def settings_of(
+    options: Options, problem: Problem, history: tuple[Stage, ...], **others: Any
+) -> dict[str, Any]:
     """Return every choice made, automatic or not."""
     return {
         "grid": options.grid,
-        "times": options.times,
+        "times": len(problem.times),
         "splines": options.splines,
         "degree": options.degree,
-        "regularization": history[-1].regularization if history else float(path[0]),
+        "regularization": history[-1].regularization,
+        "tail": options.tail,
+        **others,
     }

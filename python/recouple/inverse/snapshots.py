@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,17 +10,20 @@ from numpy.typing import ArrayLike
 from recouple import _core
 from recouple.arguments import FloatArray, real_array
 from recouple.inverse.dual import (
+    LOOSE,
     NODES,
     Options,
     Problem,
     descend,
     features_of,
+    grid_masses,
     knots_over,
+    read_law,
     smooth_law,
 )
-from recouple.inverse.recovery import TAILS, Recovery, finish, settings_of, verdict_of
+from recouple.inverse.recovery import Recovery, finish, settings_of
 from recouple.marginal import Empirical, Marginal, NormalMixture, as_marginal
-from recouple.progress import Progress
+from recouple.progress import Progress, progress_callback
 
 FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
 
@@ -62,6 +65,7 @@ def recover_plan_from_snapshots(
     Returns
     -------
     Recovery
+        With verdict "representative": finitely many times never determine a plan.
 
     Raises
     ------
@@ -85,6 +89,10 @@ def recover_plan_from_snapshots(
     True
     """
     t = real_array("times", times, ndim=1)
+    if not isinstance(snapshots, Sequence | np.ndarray):
+        raise ValueError(
+            f"snapshots must be a sequence of samples or laws, got {type(snapshots).__name__}"
+        )
     if len(np.unique(t)) != len(t) or len(t) < 2:
         raise ValueError(
             f"times must hold at least two different times, each once, got {t.tolist()}"
@@ -93,14 +101,8 @@ def recover_plan_from_snapshots(
         raise ValueError(f"times must lie in [0, 1], got {t.min():g} to {t.max():g}")
     if len(snapshots) != len(t):
         raise ValueError(f"snapshots must have {len(t)} entries like times, got {len(snapshots)}")
-    options = Options(
-        grid,
-        len(t),
-        splines if splines is not None else max(degree + 2, grid // 3),
-        degree,
-        regularization,
-        tail,
-        num_threads,
+    options = Options.checked(
+        grid, len(t), splines, degree, regularization, tail, num_threads, grid_per_spline=3
     )
     order = np.argsort(t)
     t = t[order]
@@ -112,48 +114,41 @@ def recover_plan_from_snapshots(
             raise ValueError(f"snapshots[{k}]: {error}") from None
 
     ends = [_end_law(end, given, t, laws) for end, given in ((0, source), (1, target))]
-    box0, box1 = (law.ppf(np.array([tail, 1 - tail])) for law in ends)
+    box0, box1 = (law.ppf(np.array([options.tail, 1 - options.tail])) for law in ends)
     x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (box0, box1))
-    reference = np.outer(ends[0].pdf(x0), ends[1].pdf(x1))
+    reference = np.outer(grid_masses("source", ends[0], x0), grid_masses("target", ends[1], x1))
     knots = knots_over(t, box0, box1, options)
-    moments, variance = _snapshot_moments(features_of(t, knots), degree, laws)
-    problem = Problem.of(x0, x1, reference, t, knots, degree, moments, variance)
+    moments, variance = _snapshot_moments(features_of(t, knots), options.degree, laws)
+    problem = Problem.of(x0, x1, reference, t, knots, options, moments, variance)
     floor = np.repeat([_floor(law) for law in laws], options.splines)
 
+    callback = progress_callback(progress, "recover_plan_from_snapshots")
+    sampled = any(isinstance(law, Empirical) for law in laws)
+    chosen = sampled and regularization is None
     path = FOLDS
-    if regularization is not None:
-        path = np.append(FOLDS[regularization < FOLDS], regularization)
-    elif any(isinstance(law, Empirical) for law in laws):
-        scores = _held_out_scores(problem, laws, floor, options.threads)
-        path = FOLDS[: int(np.argmin(scores)) + 1]
+    if options.regularization is not None:
+        above = FOLDS[options.regularization < FOLDS]
+        first = above if above.size else [10 * options.regularization]
+        path = np.append(first, options.regularization)
+    elif sampled:
+        scores = _held_out_scores(problem, laws, floor, callback)
+        path = FOLDS[: max(2, int(np.argmin(scores)) + 1)]
     problem, history, status, message = descend(
-        problem,
-        path,
-        variance + floor,
-        False,
-        options.threads,
-        progress,
-        "recover_plan_from_snapshots",
+        problem, path, variance + floor, False, None if chosen else callback
     )
-    if regularization is None and status == "converged":
+    if chosen and status == "converged":
         message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
-    if any(isinstance(law, Empirical) for law in laws):
-        verdict, reason = (
-            "unique",
-            (
-                "on the line the laws of X_t determine the plan if both ends have an exponential "
-                "moment, which samples cannot show"
-            ),
-        )
-    else:
-        verdict, reason = verdict_of(*(end.ppf(np.concatenate([TAILS, 1 - TAILS])) for end in ends))
+    reason = (
+        f"{len(t)} times fix the mixed moments E[X0^i X1^j] up to order {len(t) - 1} and no plan: "
+        "the rest is that of the reference"
+    )
     return finish(
         problem,
         history,
         status,
         message,
-        settings_of(options, path, history),
-        verdict=verdict,
+        settings_of(options, problem, history, samples=sampled),
+        verdict="representative",
         reason=reason,
     )
 
@@ -168,7 +163,8 @@ def _end_law(
 ) -> Marginal:
     """Return the law of X0 (end 0) or X1 (end 1) for the reference measure."""
     if given is not None:
-        return smooth_law("source" if end == 0 else "target", given)
+        name = "source" if end == 0 else "target"
+        return smooth_law(name, read_law(name, given))
     at = np.flatnonzero(t == end)
     if at.size:
         return smooth_law(f"the snapshot at t = {end}", laws[at[0]])
@@ -176,6 +172,8 @@ def _end_law(
     means = np.array([float(law.mean()) for law in laws])
     variances = np.array([float(law.std()) ** 2 for law in laws])
     mean = np.polyval(np.polyfit(t, means, 1), end)
+    if not variances.max() > 0:
+        raise ValueError("snapshots must spread: each of them is a single point")
     variance = np.polyval(np.polyfit(t, variances, min(2, len(t) - 1)), end)
     spread = np.sqrt(variance if variance > 0 else variances.max())
     return NormalMixture(np.ones(1), np.array([mean]), np.array([spread]))
@@ -201,7 +199,10 @@ def _snapshot_moments(
 
 
 def _held_out_scores(
-    problem: Problem, laws: Sequence[Marginal], floor: FloatArray, threads: int
+    problem: Problem,
+    laws: Sequence[Marginal],
+    floor: FloatArray,
+    progress: Callable[[int, int], None] | None,
 ) -> FloatArray:
     """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other."""
     halves: list[list[Marginal]] = [[], []]
@@ -218,11 +219,19 @@ def _held_out_scores(
     features = features_of(problem.times, problem.knots)
     data = [_snapshot_moments(features, problem.degree, half) for half in halves]
     scores = np.zeros(len(FOLDS))
+    done = 0
     for fitted, held in ((0, 1), (1, 0)):
         moments, variance = data[fitted]
         dual = problem.dual()
         for i, multiple in enumerate(FOLDS):
-            dual.solve(moments, multiple * (variance + floor), 1e-6, 60, threads, None)
-            misfit = dual.moments() - data[held][0]
-            scores[i] += float(np.sum(misfit**2 / (data[held][1] + floor)))
+            if progress is not None:
+                progress(done, 2 * len(FOLDS))
+            done += 1
+            penalty = multiple * (variance + floor)
+            stage = dual.solve(moments, penalty, LOOSE, 60, problem.threads, None)
+            misfit = dual.moments(problem.threads) - data[held][0]
+            error = float(np.sum(misfit**2 / (data[held][1] + floor)))
+            scores[i] += error if stage.status == "converged" else np.inf
+    if progress is not None:
+        progress(done, done)
     return scores
