@@ -22,7 +22,18 @@ from recouple.inverse import (
     recover_plan,
     recover_plan_from_snapshots,
 )
-from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
+from recouple.marginal import (
+    Empirical,
+    Histogram,
+    Marginal,
+    Normal,
+    NormalMixture,
+    affine,
+    as_marginal,
+    evaluate_rows,
+    smoothed,
+    truncated,
+)
 from recouple.plan import (
     AtomicPlan,
     Atoms,
@@ -35,6 +46,7 @@ from recouple.plan import (
     Plan,
     load_plan,
 )
+from recouple.quantile import Tabulated, TransportMap, tabulate, transport_map
 from recouple.wasserstein import (
     bures_map,
     bures_wasserstein,
@@ -77,6 +89,15 @@ __all__ = [
     "GridLaw",
     "GridPlan",
     "Interpolant",
+    "truncated",
+    "transport_map",
+    "tabulate",
+    "smoothed",
+    "evaluate_rows",
+    "affine",
+    "TransportMap",
+    "Tabulated",
+    "Histogram",
     "Marginal",
     "MixturePlan",
     "Normal",

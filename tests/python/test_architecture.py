@@ -37,6 +37,8 @@ ON_TOP = {"plot", "study", "cli", "interop"}
 PART_OF = {
     "buffer": "sort",
     "cholesky": "numeric",
+    "histogram": "marginal",
+    "transformed": "marginal",
     "lanes": "flow",
     "levels": "wasserstein",
     "tableau": "flow",
