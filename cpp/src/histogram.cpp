@@ -37,7 +37,9 @@ Histogram::Histogram(std::span<const double> edges, std::span<const double> mass
     total += mass[i];
   }
   require(std::isfinite(total) && total > 0, "mass must have a positive, finite sum");
-  for (double& m : mass_) m /= total;
+  if (std::abs(total - 1) > 1e-14) {  // normalised before: unchanged, bit for bit
+    for (double& m : mass_) m /= total;
+  }
   below_.assign(n + 1, 0.0);
   above_.assign(n + 1, 0.0);
   for (std::size_t i = 0; i < n; ++i) below_[i + 1] = below_[i] + mass_[i];

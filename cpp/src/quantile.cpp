@@ -165,8 +165,9 @@ void Tabulated::build_half(bool upper) {
   std::vector<double> w, x, p;
   while (!pending.empty()) {
     if (done.size() + pending.size() > most_cells) {
-      refuse("law cannot be tabulated to u_error = " + text(wanted_) + ": more than " +
-             std::to_string(most_cells) + " cells are needed");
+      refuse("law cannot be certified to u_error = " + text(wanted_) + ": more than " +
+             std::to_string(most_cells) + " cells are needed near u = " + (upper ? "1 - " : "") +
+             text(pending[pending.size() / 2].first));
     }
     w.clear();
     for (const auto& [a, b] : pending) {
