@@ -8,8 +8,12 @@
 namespace recouple {
 namespace {
 
-void require(bool condition, const std::string& message) {
-  if (!condition) throw std::invalid_argument(message);
+[[noreturn]] void refuse(const std::string& message) {
+  throw std::invalid_argument(message);
+}
+
+void require(bool condition, const char* message) {
+  if (!condition) refuse(message);
 }
 
 std::string entry(const char* name, std::size_t i) {
@@ -22,18 +26,19 @@ Histogram::Histogram(std::span<const double> edges, std::span<const double> mass
     : edges_(edges.begin(), edges.end()), mass_(mass.begin(), mass.end()) {
   const std::size_t n = mass.size();
   require(n > 0, "mass must not be empty");
-  require(edges.size() == n + 1, "edges must have one entry more than mass, got " +
-                                     std::to_string(edges.size()) + " for " + std::to_string(n));
+  if (!(edges.size() == n + 1))
+    refuse("edges must have one entry more than mass, got " + std::to_string(edges.size()) +
+           " for " + std::to_string(n));
   double total = 0;
   for (std::size_t i = 0; i <= n; ++i) {
-    require(std::isfinite(edges[i]), entry("edges", i) + " must be finite");
-    require(i == 0 || edges[i] >= edges[i - 1], "edges must increase, got " + entry("edges", i) +
-                                                    " = " + std::to_string(edges[i]) + " after " +
-                                                    std::to_string(edges[i == 0 ? 0 : i - 1]));
+    if (!(std::isfinite(edges[i]))) refuse(entry("edges", i) + " must be finite");
+    if (!(i == 0 || edges[i] >= edges[i - 1]))
+      refuse("edges must increase, got " + entry("edges", i) + " = " + std::to_string(edges[i]) +
+             " after " + std::to_string(edges[i == 0 ? 0 : i - 1]));
   }
   for (std::size_t i = 0; i < n; ++i) {
-    require(std::isfinite(mass[i]) && mass[i] >= 0,
-            entry("mass", i) + " must be finite and not negative, got " + std::to_string(mass[i]));
+    if (!(std::isfinite(mass[i]) && mass[i] >= 0))
+      refuse(entry("mass", i) + " must be finite and not negative, got " + std::to_string(mass[i]));
     total += mass[i];
   }
   require(std::isfinite(total) && total > 0, "mass must have a positive, finite sum");

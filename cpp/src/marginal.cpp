@@ -20,8 +20,12 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t block = 256;
 
-void require(bool condition, const std::string& message) {
-  if (!condition) throw std::invalid_argument(message);
+[[noreturn]] void refuse(const std::string& message) {
+  throw std::invalid_argument(message);
+}
+
+void require(bool condition, const char* message) {
+  if (!condition) refuse(message);
 }
 
 std::string entry(const char* name, std::size_t i) {
@@ -45,9 +49,9 @@ class Sum {
 double checked_total(std::span<const double> weights) {
   Sum total;
   for (std::size_t k = 0; k < weights.size(); ++k) {
-    require(std::isfinite(weights[k]) && weights[k] >= 0,
-            entry("weights", k) + " must be finite and not negative, got " +
-                std::to_string(weights[k]));
+    if (!(std::isfinite(weights[k]) && weights[k] >= 0))
+      refuse(entry("weights", k) + " must be finite and not negative, got " +
+             std::to_string(weights[k]));
     total.add(weights[k]);
   }
   const double sum = total.value();
@@ -83,15 +87,15 @@ struct NormalMixture::Survey {
 NormalMixture::NormalMixture(std::span<const double> weights, std::span<const double> means,
                              std::span<const double> stds) {
   require(!weights.empty(), "weights must not be empty");
-  require(means.size() == weights.size() && stds.size() == weights.size(),
-          "weights, means and stds must have one length, got " + std::to_string(weights.size()) +
-              ", " + std::to_string(means.size()) + " and " + std::to_string(stds.size()));
+  if (!(means.size() == weights.size() && stds.size() == weights.size()))
+    refuse("weights, means and stds must have one length, got " + std::to_string(weights.size()) +
+           ", " + std::to_string(means.size()) + " and " + std::to_string(stds.size()));
   const double total = checked_total(weights);
   for (std::size_t k = 0; k < weights.size(); ++k) {
-    require(std::isfinite(means[k]),
-            entry("means", k) + " must be finite, got " + std::to_string(means[k]));
-    require(std::isfinite(stds[k]) && stds[k] > 0,
-            entry("stds", k) + " must be positive, got " + std::to_string(stds[k]));
+    if (!(std::isfinite(means[k])))
+      refuse(entry("means", k) + " must be finite, got " + std::to_string(means[k]));
+    if (!(std::isfinite(stds[k]) && stds[k] > 0))
+      refuse(entry("stds", k) + " must be positive, got " + std::to_string(stds[k]));
     const double w = weights[k] / total, s = stds[k];
     if (w == 0) continue;
     constexpr double root_two_pi = 2.5066282746310005024;
@@ -261,8 +265,9 @@ void NormalMixture::evaluate(Curve curve, std::span<const double> in,
 
 Normal::Normal(double mean, double std)
     : mean_(mean), std_(std), law_([&] {
-        require(std::isfinite(mean), "mean must be finite, got " + std::to_string(mean));
-        require(std::isfinite(std) && std > 0, "std must be positive, got " + std::to_string(std));
+        if (!std::isfinite(mean)) refuse("mean must be finite, got " + std::to_string(mean));
+        if (!(std::isfinite(std) && std > 0))
+          refuse("std must be positive, got " + std::to_string(std));
         const double one = 1;
         return NormalMixture({&one, 1}, {&mean, 1}, {&std, 1});
       }()) {}
@@ -283,12 +288,12 @@ Empirical::Empirical(std::span<const double> values, std::span<const double> wei
     : values_(values.begin(), values.end()) {
   const std::size_t n = values.size();
   require(n > 0, "values must not be empty");
-  require(weights.empty() || weights.size() == n, "weights must have one entry for each of the " +
-                                                      std::to_string(n) + " values, got " +
-                                                      std::to_string(weights.size()));
+  if (!(weights.empty() || weights.size() == n))
+    refuse("weights must have one entry for each of the " + std::to_string(n) + " values, got " +
+           std::to_string(weights.size()));
   for (std::size_t i = 0; i < n; ++i) {
-    require(std::isfinite(values[i]),
-            entry("values", i) + " must be finite, got " + std::to_string(values[i]));
+    if (!(std::isfinite(values[i])))
+      refuse(entry("values", i) + " must be finite, got " + std::to_string(values[i]));
   }
   const bool sorted = std::is_sorted(values_.begin(), values_.end());
   if (weights.empty()) {

@@ -15,8 +15,8 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-void require(bool condition, const std::string& message) {
-  if (!condition) throw std::invalid_argument(message);
+[[noreturn]] void refuse(const std::string& message) {
+  throw std::invalid_argument(message);
 }
 
 Curve mirrored(Curve curve) noexcept {
@@ -141,9 +141,9 @@ std::pair<double, double> moments(const AnyMarginal& law) {
 
 Affine::Affine(AnyMarginal law, double shift, double scale)
     : law_(std::move(law)), shift_(shift), scale_(scale) {
-  require(std::isfinite(shift), "shift must be finite, got " + std::to_string(shift));
-  require(std::isfinite(scale) && scale != 0,
-          "scale must be finite and not zero, got " + std::to_string(scale));
+  if (!(std::isfinite(shift))) refuse("shift must be finite, got " + std::to_string(shift));
+  if (!(std::isfinite(scale) && scale != 0))
+    refuse("scale must be finite and not zero, got " + std::to_string(scale));
 }
 
 double Affine::std() const noexcept {
@@ -175,8 +175,9 @@ void Affine::evaluate(Curve curve, std::span<const double> in,
 }
 
 Truncated::Truncated(AnyMarginal law, double lower, double upper) : law_(std::move(law)) {
-  require(lower < upper, "lower must be less than upper, got " + std::to_string(lower) + " and " +
-                             std::to_string(upper));
+  if (!(lower < upper))
+    refuse("lower must be less than upper, got " + std::to_string(lower) + " and " +
+           std::to_string(upper));
   const Support s = law_.support();
   lower_ = std::max(lower, s.lower);
   upper_ = std::min(upper, s.upper);
@@ -197,8 +198,9 @@ Truncated::Truncated(AnyMarginal law, double lower, double upper) : law_(std::mo
   } else {
     mass_ = 1 - below_lower_ - above_upper_;
   }
-  require(mass_ > 0, "law must have mass between lower = " + std::to_string(lower) +
-                         " and upper = " + std::to_string(upper) + ", it has none");
+  if (!(mass_ > 0))
+    refuse("law must have mass between lower = " + std::to_string(lower) +
+           " and upper = " + std::to_string(upper) + ", it has none");
   std::tie(mean_, std_) = moments(*this);
 }
 
