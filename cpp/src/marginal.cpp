@@ -342,8 +342,7 @@ std::size_t Empirical::first_reaching(double u) const noexcept {
     return std::min(static_cast<std::size_t>(it - cumulative_.begin()), n - 1);
   }
   // The least i with (i + 1) / n >= u as the cdf rounds it.
-  auto i = static_cast<std::size_t>(std::max(std::ceil(u * double(n)) - 1, 0.0));
-  i = std::min(i, n - 1);
+  std::size_t i = std::min(static_cast<std::size_t>(u * double(n)), n - 1);
   while (i > 0 && double(i) / double(n) >= u) --i;
   while (i + 1 < n && double(i + 1) / double(n) < u) ++i;
   return i;
@@ -351,6 +350,19 @@ std::size_t Empirical::first_reaching(double u) const noexcept {
 
 void Empirical::evaluate(Curve curve, std::span<const double> in,
                          std::span<double> out) const noexcept {
+  if (curve == Curve::ppf || curve == Curve::isf) {
+    // Places first, values after: the cache misses of a block then overlap.
+    std::array<std::size_t, block> place;
+    for (std::size_t first = 0; first < in.size(); first += block) {
+      const std::size_t count = std::min(block, in.size() - first);
+      for (std::size_t i = 0; i < count; ++i) {
+        const double u = in[first + i];
+        place[i] = first_reaching(curve == Curve::ppf ? u : 1 - u);
+      }
+      for (std::size_t i = 0; i < count; ++i) out[first + i] = values_[place[i]];
+    }
+    return;
+  }
   const std::size_t n = values_.size();
   const auto mass_up_to = [&](double x) noexcept {
     return static_cast<std::size_t>(std::upper_bound(values_.begin(), values_.end(), x) -
@@ -373,12 +385,6 @@ void Empirical::evaluate(Curve curve, std::span<const double> in,
         break;
       case Curve::logsf:
         out[i] = std::log(above(in[i]));
-        break;
-      case Curve::ppf:
-        out[i] = values_[first_reaching(in[i])];
-        break;
-      case Curve::isf:
-        out[i] = values_[first_reaching(1 - in[i])];
         break;
       default:
         out[i] = std::numeric_limits<double>::quiet_NaN();

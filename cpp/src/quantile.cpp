@@ -244,7 +244,7 @@ void Tabulated::build_half(bool upper) {
   for (const Cell& cell : done) {
     left_.push_back(cell.left);
     cells_.insert(cells_.end(), cell.a.begin(), cell.a.end());
-    cells_.push_back(0);
+    cells_.push_back(cell.left);
   }
   left_.push_back(infinity);
   cells_.insert(cells_.end(), 8, 0.0);
@@ -268,11 +268,15 @@ void Tabulated::evaluate(Curve curve, std::span<const double> in,
   for (std::size_t first = 0; first < in.size(); first += block) {
     const std::size_t n = std::min(block, in.size() - first);
     const auto u = in.subspan(first, n);
+    int any = 0;
+    for (std::size_t i = 0; i < n; ++i) any |= int(u[i] < deepest) | int(u[i] > 1 - deepest);
     std::size_t count = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      deep[count] = u[i];
-      where[count] = first + i;
-      count += u[i] >= deepest && u[i] <= 1 - deepest ? 0u : 1u;
+    if (any != 0) {
+      for (std::size_t i = 0; i < n; ++i) {
+        if (u[i] >= deepest && u[i] <= 1 - deepest) continue;
+        deep[count] = u[i];
+        where[count++] = first + i;
+      }
     }
     kernels<QuantileKernels>().lookup(table, upper, u.data(), out.data() + first, n);
     if (count == 0) continue;

@@ -9,8 +9,9 @@ namespace recouple {
 
 // Both halves of a quantile table, the lower tail's first, over w = P(X <= x) or P(X > x) in
 // [2^-octaves, 1/2]. Cell c covers w from left[c]; there x is a polynomial of degree 6 in w - left,
-// cells[8 c ... 8 c + 6], constant first. Keys are the leading bits of w: guide[key] is the cell
-// that holds the least w of that key. After the cells of each half comes one of left end infinity.
+// cells[8 c ... 8 c + 6], constant first, and cells[8 c + 7] is left[c] again. Keys are the leading
+// bits of w: guide[key] is the cell that holds the least w of that key. After the cells of each
+// half comes one of left end infinity.
 struct TableView {
   const double *left, *cells;
   const std::int32_t* guide;  // table_keys entries for each half
