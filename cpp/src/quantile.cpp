@@ -20,7 +20,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double deepest = 0x1p-40;
 constexpr std::size_t nodes = 7;
 constexpr std::size_t probes = 16;
-constexpr std::size_t most_cells = std::size_t{1} << 18;
+constexpr std::size_t most_cells = std::size_t{1} << 16;
 
 [[noreturn]] void refuse(const std::string& message) {
   throw std::invalid_argument(message);
