@@ -25,12 +25,31 @@ namespace recouple {
 namespace {
 
 #ifdef RECOUPLE_HAS_HIGHWAY
-template <class T>
+// As whole numbers, for vqsort does not sort infinities among doubles: the bits of a negative
+// number, but for the sign, count backwards.
+template <class T, class Bits>
 void highway_sort(T* values, std::size_t n) noexcept {
+  const auto flip = [](Bits bits) noexcept {
+    return static_cast<Bits>(bits ^
+                             ((bits >> (8 * sizeof(Bits) - 1)) & std::numeric_limits<Bits>::max()));
+  };
+  const auto flip_all = [&] {
+    for (std::size_t i = 0; i < n; ++i) {
+      values[i] = std::bit_cast<T>(flip(std::bit_cast<Bits>(values[i])));
+    }
+  };
+  flip_all();
   hwy::Sorter sorter;
-  sorter(values, n, hwy::SortAscending());
+  sorter(reinterpret_cast<Bits*>(values), n, hwy::SortAscending());
+  flip_all();
 }
-constexpr SortFunctions own{"highway", &highway_sort<double>, &highway_sort<float>};
+void highway_doubles(double* values, std::size_t n) noexcept {
+  highway_sort<double, std::int64_t>(values, n);
+}
+void highway_floats(float* values, std::size_t n) noexcept {
+  highway_sort<float, std::int32_t>(values, n);
+}
+constexpr SortFunctions own{"highway", &highway_doubles, &highway_floats};
 #else
 // Least-significant-digit radix sort, 11 bits at a time, skipping digits that are all equal.
 template <class T, class Bits>

@@ -2,13 +2,15 @@
 
 #include <cstdint>
 
+#include "kernels/vecmath.hpp"
+
 namespace recouple {
 namespace {
 
-struct One {
+struct Identity {
   static double of(double d) noexcept { return d; }
 };
-struct Two {
+struct Square {
   static double of(double d) noexcept { return d * d; }
 };
 // The scale is the greatest difference that has mass; no power of a greater one may reach the sum.
@@ -30,7 +32,7 @@ struct Whole {
 };
 struct Any {
   double p, scale;
-  double of(double d) const noexcept { return __builtin_pow(relative(d, scale), p); }
+  double of(double d) const noexcept { return vec_exp(p * vec_log(relative(d, scale))); }
 };
 
 // How the pairs of a merge are gathered into one number.
@@ -54,9 +56,9 @@ template <class Run>
 double with(Power power, Run run) noexcept {
   switch (power.kind) {
     case Power::one:
-      return run(SumOf<One>{});
+      return run(SumOf<Identity>{});
     case Power::two:
-      return run(SumOf<Two>{});
+      return run(SumOf<Square>{});
     case Power::whole:
       return run(SumOf<Whole>{{static_cast<unsigned>(power.p), power.scale}});
     case Power::greatest:

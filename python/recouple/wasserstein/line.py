@@ -200,12 +200,12 @@ def _batch_shape(u_shape: tuple[int, ...], v_shape: tuple[int, ...]) -> tuple[in
         ) from None
 
 
-_ONE_ROW = np.zeros((), dtype=np.uintp)
+_ONE_ROW = np.zeros((), dtype=np.uint64)
 
 
-def _row_numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.uintp]:
+def _row_numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.uint64]:
     """Return which row of a side serves each problem of the batch."""
     if shape == ():
         return _ONE_ROW
-    numbers = np.arange(np.prod(own, dtype=np.intp), dtype=np.uintp).reshape(own)
+    numbers = np.arange(np.prod(own, dtype=np.intp), dtype=np.uint64).reshape(own)
     return np.broadcast_to(numbers, shape).copy()

@@ -318,9 +318,19 @@ class _Points:
 
     def powers(self, theta: FloatArray, p: float, tell: Any) -> Any:
         for some, x, y in self._blocks(theta, tell):
-            rows = np.arange(len(some), dtype=np.uintp)
-            options = {"p": p, "power": True, "assume_sorted": False, "threads": self.threads}
-            yield _core.wasserstein_1d(x, y, self.a, self.b, u_rows=rows, v_rows=rows, **options)
+            rows = np.arange(len(some), dtype=np.uint64)
+            yield _core.wasserstein_1d(
+                x,
+                y,
+                self.a,
+                self.b,
+                u_rows=rows,
+                v_rows=rows,
+                p=p,
+                power=True,
+                assume_sorted=False,
+                threads=self.threads,
+            )
 
     def gradients(self, theta: FloatArray, p: float, tell: Any) -> Any:
         for some, x, y in self._blocks(theta, tell):
