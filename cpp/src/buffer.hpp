@@ -19,7 +19,7 @@ class Buffer {
 
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t n) : size_(n) {
+  explicit Buffer(std::size_t n) {
     constexpr std::size_t huge = std::size_t{1} << 21;
     const std::size_t bytes = n * sizeof(T);
     const std::size_t alignment = bytes >= 2 * huge ? huge : 64;
@@ -31,20 +31,8 @@ class Buffer {
 #endif
   }
 
-  // Empty where there is not enough memory.
-  static Buffer try_get(std::size_t n) noexcept {
-    try {
-      return Buffer(n);
-    } catch (const std::bad_alloc&) {
-      return {};
-    }
-  }
-
   T* data() noexcept {
     return data_.get();
-  }
-  std::size_t size() const noexcept {
-    return size_;
   }
   T& operator[](std::size_t i) noexcept {
     return data_.get()[i];
@@ -59,7 +47,6 @@ class Buffer {
     void operator()(T* p) const noexcept { ::operator delete(p, alignment); }
   };
   std::unique_ptr<T, Free> data_;
-  std::size_t size_ = 0;
 };
 
 }  // namespace recouple

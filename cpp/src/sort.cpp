@@ -176,12 +176,16 @@ bool sort_copy(std::span<const T> in, std::span<T> out, int threads) {
     return true;
   }
   if (any_nan(in, threads)) return false;
-  const auto start =
-      deal(in, threads, [&](std::size_t to, std::size_t from) noexcept { out[to] = in[from]; });
-  parallel_for(deal_buckets, threads, [&](std::size_t k) noexcept {
-    chosen<T>()(out.data() + start[k], start[k + 1] - start[k]);
-  });
-  return true;
+  try {
+    const auto start =
+        deal(in, threads, [&](std::size_t to, std::size_t from) noexcept { out[to] = in[from]; });
+    parallel_for(deal_buckets, threads, [&](std::size_t k) noexcept {
+      chosen<T>()(out.data() + start[k], start[k + 1] - start[k]);
+    });
+    return true;
+  } catch (const std::bad_alloc&) {  // one thread needs no room
+    return sort_copy(in, out, 1);
+  }
 }
 
 // What travels with the value at position i, as a double: a weight, or the position itself.
@@ -282,19 +286,23 @@ bool sort_carrying(std::span<const T> values, std::span<T> x, std::span<double> 
     return sort_items(values.data(), n, load, x.data(), carried.data());
   }
   if (any_nan(values, threads)) return false;
-  Buffer<T> dealt(n);
-  Buffer<double> loads(n);
-  const auto start = deal(values, threads, [&](std::size_t to, std::size_t from) noexcept {
-    dealt[to] = values[from];
-    loads[to] = load(from);
-  });
-  parallel_for(deal_buckets, threads, [&](std::size_t k) noexcept {
-    const T* value = dealt.data() + start[k];
-    const double* carry = loads.data() + start[k];
-    sort_items(value, start[k + 1] - start[k], Loads<double>{carry}, x.data() + start[k],
-               carried.data() + start[k]);
-  });
-  return true;
+  try {
+    Buffer<T> dealt(n);
+    Buffer<double> loads(n);
+    const auto start = deal(values, threads, [&](std::size_t to, std::size_t from) noexcept {
+      dealt[to] = values[from];
+      loads[to] = load(from);
+    });
+    parallel_for(deal_buckets, threads, [&](std::size_t k) noexcept {
+      const T* value = dealt.data() + start[k];
+      const double* carry = loads.data() + start[k];
+      sort_items(value, start[k + 1] - start[k], Loads<double>{carry}, x.data() + start[k],
+                 carried.data() + start[k]);
+    });
+    return true;
+  } catch (const std::bad_alloc&) {  // one thread needs no room
+    return sort_items(values.data(), n, load, x.data(), carried.data());
+  }
 }
 
 template <class T>

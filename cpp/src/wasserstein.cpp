@@ -203,6 +203,8 @@ void require_samples(const Samples<T>& side, const char* name) {
                     weights = std::string(name) + "_weights";
   const std::size_t n = side.size;
   require(n > 0, values + " must not be empty");
+  require(n < std::size_t{1} << 32,
+          values + " must have fewer than 2^32 atoms, got " + std::to_string(n));
   require(side.values.size() % n == 0, values + " must hold whole rows");
   if (side.weights.empty()) return;
   require(side.weights.size() == n || side.weights.size() == side.values.size(),

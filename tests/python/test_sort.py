@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -114,3 +118,28 @@ def test_infinities_are_sorted_too(backend: str) -> None:
         w = np.ones(len(x))
         w[77] = 0
         assert np.isfinite(rc.wasserstein_1d(x, x[:5], w, num_threads=threads))
+
+
+def test_callers_in_several_threads_do_not_meet(backend: str) -> None:
+    rng = np.random.default_rng(3)
+    u, v, w = rng.normal(size=50_000), rng.normal(size=50_000), rng.random(50_000)
+    alone = rc.wasserstein_1d(u, v, w, p=2)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: rc.wasserstein_1d(u, v, w, p=2), range(8)))
+    assert found == [alone] * 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_sorts_too() -> None:
+    x = np.random.default_rng(4).normal(size=200_000)
+    expected = rc.wasserstein_1d(x, -x, num_threads=2)
+    code = f"""
+import os, numpy as np, recouple as rc
+x = np.random.default_rng(4).normal(size=200_000)
+assert rc.wasserstein_1d(x, -x, num_threads=4) == {expected!r}
+child = os.fork()
+if child == 0:
+    os._exit(0 if rc.wasserstein_1d(x, -x, num_threads=4) == {expected!r} else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
