@@ -45,7 +45,7 @@ def wasserstein_1d(
     power : bool
         Return W_p^p instead of W_p.
     assume_sorted : bool
-        The atoms increase along ``axis`` already; sorting is skipped and nothing is checked.
+        The atoms increase along ``axis`` already; sorting is skipped and the order not checked.
     num_threads : int, optional
         Threads; the result does not depend on them.
 
@@ -69,10 +69,12 @@ def wasserstein_1d(
 
     Notes
     -----
-    Accuracy: sums and cumulative weights in float64 whatever the input, a few ulp; for p = inf,
-    levels closer than 16 ulp of 1 (of the input's precision) count as equal.
+    Accuracy: sums and cumulative weights in float64 whatever the input, a few ulp. Levels closer
+    than 16 ulp of 1 count as equal, so that the rounding of weights couples no distant atoms; for
+    p = inf an atom of whatever weight counts.
     Cost: the sorts, O(n log n + m log m), then O(n + m). Extra memory: one sorted copy of the
-    inputs. Source: Villani, Topics in Optimal Transportation (2003), Theorem 2.18.
+    inputs, half as much again where more than two threads share weighted samples.
+    Source: Villani, Topics in Optimal Transportation (2003), Theorem 2.18.
 
     Examples
     --------
