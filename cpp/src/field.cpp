@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernels/field.hpp"
+#include "recouple/field_dataset.hpp"
+#include "recouple/field_mixture.hpp"
 
 namespace recouple {
 namespace {
-
-MixtureView view(const MixturePlan& p) noexcept {
-  return {p.size(),       p.weights.data(), p.mean0.data(), p.mean1.data(),
-          p.cov00.data(), p.cov01.data(),   p.cov11.data()};
-}
 
 constexpr std::size_t block = 256;  // points whose scratch lives on the stack
 
@@ -27,9 +25,24 @@ GridLines lines_at(const GridDensity& g, const Coefficients& c) noexcept {
 
 }  // namespace
 
+MixtureField::MixtureField(const MixturePlan& plan, Interpolant interpolant)
+    : weight_(plan.weights), root_(4 * plan.size()), interpolant_(std::move(interpolant)) {
+  for (std::size_t k = 0; k < plan.size(); ++k) {
+    mean0_.push_back(plan.means[2 * k]);
+    mean1_.push_back(plan.means[2 * k + 1]);
+    for (std::size_t i = 0; i < 4; ++i) root_[i * plan.size() + k] = plan.roots[4 * k + i];
+  }
+}
+
+MixtureView MixtureField::view() const noexcept {
+  const std::size_t n = weight_.size();
+  return {n,         weight_.data(), mean0_.data(), mean1_.data(),
+          &root_[0], &root_[n],      &root_[2 * n], &root_[3 * n]};
+}
+
 void MixtureField::operator()(double t, std::span<const double> x,
                               std::span<double> v) const noexcept {
-  kernels<FieldKernels>().mixture_velocity(view(plan_), coefficients(interpolant_, t), x.data(),
+  kernels<FieldKernels>().mixture_velocity(view(), coefficients(interpolant_, t), x.data(),
                                            v.data(), nullptr, x.size());
 }
 
@@ -40,7 +53,7 @@ void MixtureField::operator()(std::span<const double> t, std::span<const double>
 
 void MixtureField::divergence(double t, std::span<const double> x, std::span<double> v,
                               std::span<double> div) const noexcept {
-  kernels<FieldKernels>().mixture_velocity(view(plan_), coefficients(interpolant_, t), x.data(),
+  kernels<FieldKernels>().mixture_velocity(view(), coefficients(interpolant_, t), x.data(),
                                            v.data(), div.data(), x.size());
 }
 
@@ -53,8 +66,8 @@ void MixtureField::divergence(std::span<const double> t, std::span<const double>
       const Coefficients c = coefficients(interpolant_, t[first + i]);
       a[i] = c.a, b[i] = c.b, da[i] = c.da, db[i] = c.db;
     }
-    kernels<FieldKernels>().mixture_velocity_each(view(plan_), a.data(), b.data(), da.data(),
-                                                  db.data(), x.data() + first, v.data() + first,
+    kernels<FieldKernels>().mixture_velocity_each(view(), a.data(), b.data(), da.data(), db.data(),
+                                                  x.data() + first, v.data() + first,
                                                   div.empty() ? nullptr : div.data() + first, n);
   }
 }
@@ -105,7 +118,7 @@ void GridPlanField::jacobian(double t, std::span<const double> x,
   }
 }
 
-void grid_plan_density(const GridDensity& density, Interpolant interpolant, double t,
+void grid_plan_density(const GridDensity& density, const Interpolant& interpolant, double t,
                        std::span<const double> x, std::span<double> p) noexcept {
   const GridLines lines = lines_at(density, coefficients(interpolant, t));
   std::array<double, block> flux;
@@ -116,11 +129,49 @@ void grid_plan_density(const GridDensity& density, Interpolant interpolant, doub
   }
 }
 
+void grid_plan_local(const GridDensity& density, const Interpolant& interpolant, double t,
+                     std::span<const double> x, std::span<double> score,
+                     std::span<double> variance) noexcept {
+  GridLines lines = lines_at(density, interpolant(t));
+  // The variance from the flux of (dX_t/dt - v)^2: walk the lines once more with the squared rate.
+  std::array<double, block> p, flux;
+  std::array<double, 2 * block> slopes;
+  for (std::size_t first = 0; first < x.size(); first += block) {
+    const std::size_t n = std::min(block, x.size() - first);
+    kernels<FieldKernels>().grid_lines(lines, x.data() + first, p.data(), flux.data(),
+                                       slopes.data(), n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double nothing = std::numeric_limits<double>::quiet_NaN();
+      score[first + i] = p[i] > 0 ? slopes[i] / p[i] : nothing;
+      if (!(p[i] > 0)) {
+        variance[first + i] = nothing;
+        continue;
+      }
+      const double mean = flux[i] / p[i];
+      double sum = 0, mass = 0;
+      for (std::size_t j = 0; j < lines.lines; ++j) {
+        const double y = lines.first_line + double(j) * lines.line_spacing;
+        const double z = (x[first + i] - lines.flat * y) / lines.steep;
+        const bool along0 = lines.spline == density.along0.data();
+        const double rho = along0 ? density(z, y) : density(y, z);
+        const double rate = lines.steep_rate * z + lines.flat_rate * y - mean;
+        mass += rho;
+        sum += rho * rate * rate;
+      }
+      variance[first + i] = sum / mass;
+    }
+  }
+}
+
 AnyField velocity_field(const MixturePlan& plan, Interpolant interpolant) {
-  return MixtureField(plan, interpolant);
+  if (plan.dim == 1) return MixtureField(plan, std::move(interpolant));
+  return MixtureFieldND(plan, std::move(interpolant));
+}
+AnyField velocity_field(const DatasetPlan& plan, Interpolant interpolant) {
+  return DatasetField(plan, std::move(interpolant));
 }
 AnyField velocity_field(const GridPlan& plan, Interpolant interpolant) {
-  return GridPlanField(plan, interpolant);
+  return GridPlanField(plan, std::move(interpolant));
 }
 
 }  // namespace recouple

@@ -31,6 +31,106 @@ void require_grid_points(std::span<const double> x, const char* name) {
   }
 }
 
+// Weights that sum to 1, without those of weight zero; `kept` lists which remain.
+std::vector<double> normalised(std::span<const double> weights, std::vector<std::size_t>& kept) {
+  double total = 0;
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    require(std::isfinite(weights[k]) && weights[k] >= 0,
+            index("weights", k) + " must be finite and not negative, got " +
+                std::to_string(weights[k]));
+    total += weights[k];
+  }
+  require(std::isfinite(total) && total > 0, "weights must have a positive, finite sum");
+  std::vector<double> result;
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    if (weights[k] == 0) continue;
+    kept.push_back(k);
+    result.push_back(weights[k] / total);
+  }
+  return result;
+}
+
+// Eigenvalues (on the diagonal of `a` afterwards) and eigenvectors (columns of `v`) of a symmetric
+// n x n matrix by Jacobi's cyclic rotations.
+void jacobi_eigen(std::size_t n, std::vector<double>& a, std::vector<double>& v) {
+  v.assign(n * n, 0.0);
+  for (std::size_t i = 0; i < n; ++i) v[i * n + i] = 1;
+  for (int sweep = 0; sweep < 40; ++sweep) {
+    double off = 0, all = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        all += a[i * n + j] * a[i * n + j];
+        if (i != j) off += a[i * n + j] * a[i * n + j];
+      }
+    }
+    if (off <= 1e-32 * all) return;
+    for (std::size_t p = 0; p + 1 < n; ++p) {
+      for (std::size_t q = p + 1; q < n; ++q) {
+        const double apq = a[p * n + q];
+        if (apq == 0) continue;
+        const double theta = (a[q * n + q] - a[p * n + p]) / (2 * apq);
+        const double t = (theta >= 0 ? 1 : -1) / (std::abs(theta) + std::hypot(theta, 1.0));
+        const double c = 1 / std::hypot(t, 1.0), s = t * c;
+        const auto rotate = [&](double& x, double& y) {
+          const double u = x;
+          x = c * u - s * y;
+          y = s * u + c * y;
+        };
+        for (std::size_t k = 0; k < n; ++k) rotate(a[k * n + p], a[k * n + q]);
+        for (std::size_t k = 0; k < n; ++k) rotate(a[p * n + k], a[q * n + k]);
+        for (std::size_t k = 0; k < n; ++k) rotate(v[k * n + p], v[k * n + q]);
+      }
+    }
+  }
+}
+
+// A root of a symmetric positive semidefinite matrix: its Cholesky factor, or, when a pivot is
+// small, eigenvectors times the roots of the eigenvalues. Those within rounding of zero are zero.
+std::vector<double> semidefinite_root(std::size_t n, const double* cov, const std::string& name) {
+  double scale = 0;
+  for (std::size_t i = 0; i < n * n; ++i) {
+    require(std::isfinite(cov[i]), name + " must be finite");
+    scale = std::max(scale, std::abs(cov[i]));
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      require(std::abs(cov[i * n + j] - cov[j * n + i]) <= 1e-12 * scale,
+              name + " must be symmetric");
+    }
+  }
+  std::vector<double> root(n * n, 0.0);
+  bool definite = true;
+  for (std::size_t j = 0; j < n && definite; ++j) {
+    for (std::size_t i = j; i < n; ++i) {
+      double sum = cov[i * n + j];
+      for (std::size_t k = 0; k < j; ++k) sum -= root[i * n + k] * root[j * n + k];
+      if (i == j) {
+        definite = sum > 1e-8 * cov[j * n + j];
+        root[j * n + j] = definite ? std::sqrt(sum) : 0;
+      } else if (definite) {
+        root[i * n + j] = sum / root[j * n + j];
+      }
+    }
+  }
+  if (definite) return root;
+  std::vector<double> values(cov, cov + n * n), vectors;
+  jacobi_eigen(n, values, vectors);
+  double least = values[0], largest = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    least = std::min(least, values[i * n + i]);
+    largest = std::max(largest, values[i * n + i]);
+  }
+  require(
+      least >= -1e-12 * largest,
+      name + " must be positive semidefinite, its smallest eigenvalue is " + std::to_string(least));
+  for (std::size_t j = 0; j < n; ++j) {
+    const double value = values[j * n + j];
+    const double length = value > 1e-14 * largest ? std::sqrt(value) : 0;
+    for (std::size_t i = 0; i < n; ++i) root[i * n + j] = vectors[i * n + j] * length;
+  }
+  return root;
+}
+
 // Coefficients c of the cubic B-spline through y (zero beyond both ends): the solution of
 // (c[i-1] + 4 c[i] + c[i+1]) / 6 = y[i], by elimination of the tridiagonal system.
 void spline_coefficients(std::span<const double> y, std::span<double> c) {
@@ -90,40 +190,46 @@ MixturePlan make_mixture_plan(std::span<const double> weights, std::span<const d
                               std::span<const double> covs) {
   const std::size_t n = weights.size();
   require(n > 0, "weights must not be empty");
-  require(means.size() == 2 * n, "means must have shape (n, 2) with one row per weight");
-  require(covs.size() == 4 * n, "covs must have shape (n, 2, 2) with one block per weight");
-  double total = 0;
-  for (std::size_t k = 0; k < n; ++k) {
-    require(std::isfinite(weights[k]) && weights[k] >= 0,
-            index("weights", k) + " must be finite and not negative, got " +
-                std::to_string(weights[k]));
-    total += weights[k];
-  }
-  require(std::isfinite(total) && total > 0, "weights must have a positive, finite sum");
-
+  const std::size_t side = means.size() / n;
+  require(means.size() == side * n && side >= 2 && side % 2 == 0,
+          "means must have shape (n, 2 D) with one row per weight");
+  require(covs.size() == n * side * side,
+          "covs must have shape (n, 2 D, 2 D) with one block per weight");
   MixturePlan plan;
-  for (std::size_t k = 0; k < n; ++k) {
-    const double* m = &means[2 * k];
-    const double* c = &covs[4 * k];
-    require(std::isfinite(m[0]) && std::isfinite(m[1]), index("means", k) + " must be finite");
-    require(
-        std::isfinite(c[0]) && std::isfinite(c[1]) && std::isfinite(c[2]) && std::isfinite(c[3]),
-        index("covs", k) + " must be finite");
-    const double scale = std::sqrt(std::max(c[0], 0.0) * std::max(c[3], 0.0));
-    require(std::abs(c[1] - c[2]) <= 1e-12 * std::max(scale, std::abs(c[1])),
-            index("covs", k) + " must be symmetric");
-    const double half = 0.5 * (c[0] + c[3]);
-    const double smallest = half - std::hypot(0.5 * (c[0] - c[3]), c[1]);
-    require(c[0] >= 0 && c[3] >= 0 && smallest >= -1e-12 * std::max(half, 0.0),
-            index("covs", k) + " must be positive semidefinite, its smallest eigenvalue is " +
-                std::to_string(smallest));
-    if (weights[k] == 0) continue;
-    plan.weights.push_back(weights[k] / total);
-    plan.mean0.push_back(m[0]);
-    plan.mean1.push_back(m[1]);
-    plan.cov00.push_back(c[0]);
-    plan.cov01.push_back(std::clamp(c[1], -scale, scale));
-    plan.cov11.push_back(c[3]);
+  plan.dim = side / 2;
+  std::vector<std::size_t> kept;
+  plan.weights = normalised(weights, kept);
+  for (const std::size_t k : kept) {
+    const auto mean = means.subspan(k * side, side);
+    const auto cov = covs.subspan(k * side * side, side * side);
+    for (const double m : mean) require(std::isfinite(m), index("means", k) + " must be finite");
+    const std::vector<double> root = semidefinite_root(side, cov.data(), index("covs", k));
+    plan.means.insert(plan.means.end(), mean.begin(), mean.end());
+    plan.covs.insert(plan.covs.end(), cov.begin(), cov.end());
+    plan.roots.insert(plan.roots.end(), root.begin(), root.end());
+  }
+  return plan;
+}
+
+DatasetPlan make_dataset_plan(std::size_t dim, std::span<const double> data, double std,
+                              std::span<const double> weights) {
+  require(dim > 0 && !data.empty() && data.size() % dim == 0,
+          "data must have shape (m, D) with at least one row");
+  require(std::isfinite(std) && std > 0, "std must be positive, got " + std::to_string(std));
+  const std::size_t m = data.size() / dim;
+  require(weights.empty() || weights.size() == m, "weights must have one entry per row of data");
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    require(std::isfinite(data[i]),
+            "data must be finite, row " + std::to_string(i / dim) + " is not");
+  }
+  const std::vector<double> equal(weights.empty() ? m : 0, 1.0);
+  DatasetPlan plan{dim, std, {}, {}};
+  std::vector<std::size_t> kept;
+  plan.weights = normalised(weights.empty() ? std::span<const double>(equal) : weights, kept);
+  plan.data.reserve(kept.size() * dim);
+  for (const std::size_t k : kept) {
+    const auto row = data.subspan(k * dim, dim);
+    plan.data.insert(plan.data.end(), row.begin(), row.end());
   }
   return plan;
 }
@@ -204,16 +310,19 @@ void sample_conditional(const MixturePlan& plan, std::span<const double> x0,
                         std::span<const double> u, std::span<const double> z, std::span<double> x1,
                         int threads) {
   const std::size_t components = plan.size();
+  require(plan.dim == 1, "conditional draws are for plans on the line");
   std::vector<double> offset(components), slope(components), spread(components);
   for (std::size_t k = 0; k < components; ++k) {
-    offset[k] = std::log(plan.weights[k]) - 0.5 * std::log(plan.cov00[k]);
-    slope[k] = plan.cov01[k] / plan.cov00[k];
-    spread[k] = std::sqrt(std::max(plan.cov11[k] - slope[k] * plan.cov01[k], 0.0));
+    const double* cov = &plan.covs[4 * k];
+    require(cov[0] > 0, "conditional draws need a spread of X0 in every component");
+    offset[k] = std::log(plan.weights[k]) - 0.5 * std::log(cov[0]);
+    slope[k] = cov[1] / cov[0];
+    spread[k] = std::sqrt(std::max(cov[3] - slope[k] * cov[1], 0.0));
   }
   const auto draw = [&](std::size_t i) noexcept {
     const auto log_share = [&](std::size_t k) noexcept {
-      const double d = x0[i] - plan.mean0[k];
-      return offset[k] - 0.5 * d * d / plan.cov00[k];
+      const double d = x0[i] - plan.means[2 * k];
+      return offset[k] - 0.5 * d * d / plan.covs[4 * k];
     };
     std::size_t chosen = 0;
     if (components > 1) {
@@ -226,8 +335,8 @@ void sample_conditional(const MixturePlan& plan, std::span<const double> x0,
         if (left < 0) break;
       }
     }
-    x1[i] =
-        plan.mean1[chosen] + slope[chosen] * (x0[i] - plan.mean0[chosen]) + spread[chosen] * z[i];
+    x1[i] = plan.means[2 * chosen + 1] + slope[chosen] * (x0[i] - plan.means[2 * chosen]) +
+            spread[chosen] * z[i];
   };
   const double work = double(x0.size()) * (5 + 20 * double(components));
   parallel_for(tasks(x0.size()), threads_for(work, threads), [&](std::size_t task) noexcept {

@@ -1,6 +1,9 @@
 #include "bind_field.hpp"
 
+#include "recouple/field_change.hpp"
+#include "recouple/field_dataset.hpp"
 #include "recouple/field_grid.hpp"
+#include "recouple/field_mixture.hpp"
 #include "recouple/parallel.hpp"
 
 namespace recouple::bindings {
@@ -107,6 +110,20 @@ void bind_field(py::module_& m) {
       .def_property_readonly("native", [](const Field& f) { return !f.any.foreign(); })
       .def(
           "__call__",
+          [](const Field& f, double t, const Array& x, int threads) {
+            Array v = allocate_like(x);
+            const auto xs = view(x);
+            const auto vs = writable(v);
+            {
+              py::gil_scoped_release release;
+              evaluate(f.any, {&t, 1}, xs, vs, threads);
+            }
+            f.rethrow();
+            return v;
+          },
+          "t"_a.noconvert(), "x"_a.noconvert(), "threads"_a = 0)
+      .def(
+          "__call__",
           [](const Field& f, const Array& t, const Array& x, int threads) {
             Array v = allocate_like(x);
             const auto ts = view(t), xs = view(x);
@@ -159,6 +176,65 @@ void bind_field(py::module_& m) {
           },
           "t"_a, "x"_a.noconvert(), "threads"_a = 0, "Jacobian at one time, (n, D, D).");
   m.def(
+      "mixture_local",
+      [](const MixturePlan& plan, const Interpolant& interpolant, double t, const Array& x) {
+        const auto n = x.shape(0), d = static_cast<py::ssize_t>(plan.dim);
+        Array log_density = allocate({n}), score = allocate({n, d}), cov = allocate({n, d, d});
+        const auto xs = view(x);
+        const auto p = writable(log_density), s = writable(score), c = writable(cov);
+        {
+          py::gil_scoped_release release;
+          MixtureFieldND(plan, interpolant).local(t, xs, p, s, c);
+        }
+        return py::make_tuple(log_density, score, cov);
+      },
+      "plan"_a, "interpolant"_a, "t"_a, "x"_a.noconvert(),
+      "Log density and score of X_t, and the covariance of dX_t/dt given X_t.");
+  m.def(
+      "grid_plan_local",
+      [](const GridDensity& density, const Interpolant& interpolant, double t, const Array& x) {
+        Array score = allocate_like(x), variance = allocate_like(x);
+        const auto xs = view(x);
+        const auto s = writable(score), c = writable(variance);
+        {
+          py::gil_scoped_release release;
+          grid_plan_local(density, interpolant, t, xs, s, c);
+        }
+        return py::make_tuple(score, variance);
+      },
+      "density"_a, "interpolant"_a, "t"_a, "x"_a.noconvert(),
+      "Score of X_t and variance of dX_t/dt given X_t of a grid plan.");
+  m.def(
+      "dataset_field",
+      [](const DatasetPlan& plan, const Interpolant& i) {
+        return Field{velocity_field(plan, i), {}};
+      },
+      "plan"_a, "interpolant"_a, "Closed-form field of a data set.");
+  m.def(
+      "dataset_covariance",
+      [](const DatasetPlan& plan, const Interpolant& interpolant, double t, const Array& x) {
+        const auto n = x.shape(0), d = static_cast<py::ssize_t>(plan.dim);
+        Array cov = allocate({n, d, d});
+        const auto xs = view(x);
+        const auto out = writable(cov);
+        py::gil_scoped_release release;
+        DatasetField(plan, interpolant).covariance(t, xs, out);
+        return cov;
+      },
+      "plan"_a, "interpolant"_a, "t"_a, "x"_a.noconvert(), "Covariance of X1 given X_t.");
+  m.def(
+      "reversed_time",
+      [](const Field& f) {
+        return Field{reversed_time(f.any), f.callable};
+      },
+      "field"_a, "-v(1 - t, x).");
+  m.def(
+      "change_interpolant",
+      [](const Field& f, const Interpolant& from, const Interpolant& to) {
+        return Field{change_interpolant(f.any, from, to), f.callable};
+      },
+      "field"_a, "from_"_a, "to"_a, "The field of the same plan under another interpolant.");
+  m.def(
       "grid_field",
       [](const Array& t, const Array& x, const Array& v, bool monotone, bool linear) {
         return Field{GridField(view(t), view(x), view(v), monotone,
@@ -169,7 +245,7 @@ void bind_field(py::module_& m) {
       "Field by cubic interpolation on a grid of (t, x).");
   m.def(
       "grid_plan_density",
-      [](const GridDensity& density, Interpolant interpolant, double t, const Array& x) {
+      [](const GridDensity& density, const Interpolant& interpolant, double t, const Array& x) {
         Array p = allocate_like(x);
         const auto xs = view(x);
         const auto ps = writable(p);
@@ -180,13 +256,13 @@ void bind_field(py::module_& m) {
       "density"_a, "interpolant"_a, "t"_a, "x"_a.noconvert(), "Density of X_t of a grid plan.");
   m.def(
       "mixture_field",
-      [](const MixturePlan& plan, Interpolant i) {
+      [](const MixturePlan& plan, const Interpolant& i) {
         return Field{velocity_field(plan, i), {}};
       },
       "plan"_a, "interpolant"_a, "Closed-form field of a mixture plan.");
   m.def(
       "grid_plan_field",
-      [](const GridPlan& plan, Interpolant i) {
+      [](const GridPlan& plan, const Interpolant& i) {
         return Field{velocity_field(plan, i), {}};
       },
       "plan"_a, "interpolant"_a, "Field of a grid plan.");

@@ -4,11 +4,18 @@
 namespace recouple::bindings {
 
 void bind_plan(py::module_& m) {
-  py::class_<MixturePlan>(m, "MixturePlan", "Gaussian mixture on R^2, the joint law of (X0, X1).")
+  py::class_<MixturePlan>(m, "MixturePlan",
+                          "Gaussian mixture on R^(2D), the joint law of (X0, X1).")
       .def(py::init([](const Array& weights, const Array& means, const Array& covs) {
              return make_mixture_plan(view(weights), view(means), view(covs));
            }),
            "weights"_a.noconvert(), "means"_a.noconvert(), "covs"_a.noconvert());
+  py::class_<DatasetPlan>(m, "DatasetPlan", "Noise independent of a row of a data set.")
+      .def(py::init([](const Array& data, double std, const Array& weights) {
+             return make_dataset_plan(static_cast<std::size_t>(data.shape(1)), view(data), std,
+                                      view(weights));
+           }),
+           "data"_a.noconvert(), "std"_a, "weights"_a.noconvert());
   py::class_<GridPlan>(m, "GridPlan", "Masses on a rectangular grid.")
       .def(py::init([](const Array& x0, const Array& x1, const Array& mass) {
              return make_grid_plan(view(x0), view(x1), view(mass));

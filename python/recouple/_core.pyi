@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CdfInverse', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'TransportMap', 'affine', 'callable_field', 'coefficients', 'compiler', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_field', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
+__all__: list[str] = ['CdfInverse', 'DatasetPlan', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_field', 'mixture_local', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -118,55 +118,45 @@ class Marginal:
 class Interpolant:
     """
     X_t = a(t) X0 + b(t) X1.
-    
-    Members:
-    
-      linear
-    
-      trigonometric
     """
-    __members__: typing.ClassVar[dict[str, Interpolant]]
+    cosine: typing.ClassVar[Interpolant]
     linear: typing.ClassVar[Interpolant]
     trigonometric: typing.ClassVar[Interpolant]
-    @typing.overload
-    def __eq__(self, other: Interpolant) -> bool:
+    @staticmethod
+    def tabulated(name: str, series: numpy.typing.NDArray[numpy.float64], pieces: typing.SupportsInt | typing.SupportsIndex) -> Interpolant:
+        """
+        From Chebyshev series of a, b, a' and b' on equal pieces of [0, 1].
+        """
+    def __eq__(self, arg0: typing.Any) -> bool:
         ...
-    @typing.overload
-    def __eq__(self, other: typing.Any) -> bool:
-        ...
-    def __getstate__(self) -> int:
+    def __getstate__(self) -> tuple[str, list[float], int]:
         ...
     def __hash__(self) -> int:
         ...
-    def __index__(self) -> int:
-        ...
-    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
-        ...
-    def __int__(self) -> int:
-        ...
-    @typing.overload
-    def __ne__(self, other: Interpolant) -> bool:
-        ...
-    @typing.overload
-    def __ne__(self, other: typing.Any) -> bool:
-        ...
     def __repr__(self) -> str:
         ...
-    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def __setstate__(self, arg0: tuple) -> None:
         ...
-    def __str__(self) -> str:
-        ...
+    def time_of(self, a: typing.SupportsFloat | typing.SupportsIndex, b: typing.SupportsFloat | typing.SupportsIndex) -> float:
+        """
+        The time at which b / a has this value.
+        """
     @property
     def name(self) -> str:
-        ...
-    @property
-    def value(self) -> int:
-        ...
+        """
+        What it is called.
+        """
 class MixturePlan:
     """
-    Gaussian mixture on R^2, the joint law of (X0, X1).
+    Gaussian mixture on R^(2D), the joint law of (X0, X1).
     """
     def __init__(self, weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], covs: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+class DatasetPlan:
+    """
+    Noise independent of a row of a data set.
+    """
+    def __init__(self, data: numpy.typing.NDArray[numpy.float64], std: typing.SupportsFloat | typing.SupportsIndex, weights: numpy.typing.NDArray[numpy.float64]) -> None:
         ...
 class GridPlan:
     """
@@ -206,6 +196,10 @@ class Field:
     """
     A velocity field, native or a Python callable.
     """
+    @typing.overload
+    def __call__(self, t: float, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    @typing.overload
     def __call__(self, t: numpy.typing.NDArray[numpy.float64], x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
         ...
     def divergence(self, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
@@ -360,6 +354,10 @@ def callable_field(function: collections.abc.Callable, dim: typing.SupportsInt |
     """
     A Python callable v(t, x) as a field.
     """
+def change_interpolant(field: Field, from_: Interpolant, to: Interpolant) -> Field:
+    """
+    The field of the same plan under another interpolant.
+    """
 def coefficients(interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex) -> tuple[float, float, float, float]:
     """
     a, b and their derivatives at t.
@@ -367,6 +365,14 @@ def coefficients(interpolant: Interpolant, t: typing.SupportsFloat | typing.Supp
 def compiler() -> str:
     """
     Compiler of this build.
+    """
+def dataset_covariance(plan: DatasetPlan, interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Covariance of X1 given X_t.
+    """
+def dataset_field(plan: DatasetPlan, interpolant: Interpolant) -> Field:
+    """
+    Closed-form field of a data set.
     """
 def default_threads() -> int:
     """
@@ -396,6 +402,10 @@ def grid_plan_field(plan: GridPlan, interpolant: Interpolant) -> Field:
     """
     Field of a grid plan.
     """
+def grid_plan_local(density: GridDensity, interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64]) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Score of X_t and variance of dX_t/dt given X_t of a grid plan.
+    """
 def grid_slice(density: GridDensity, x0: typing.SupportsFloat | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
     Density along x1 at the grid points, for one x0.
@@ -419,6 +429,10 @@ def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.S
 def mixture_field(plan: MixturePlan, interpolant: Interpolant) -> Field:
     """
     Closed-form field of a mixture plan.
+    """
+def mixture_local(plan: MixturePlan, interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64]) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Log density and score of X_t, and the covariance of dX_t/dt given X_t.
     """
 def moment_abscissae(features: SplineFeatures, nodes: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
@@ -471,6 +485,10 @@ def openmp_runtime() -> str:
 def python_marginal(evaluate: collections.abc.Callable, mean: typing.SupportsFloat | typing.SupportsIndex, std: typing.SupportsFloat | typing.SupportsIndex, lower: typing.SupportsFloat | typing.SupportsIndex, upper: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
     """
     A law whose evaluate(name, x) is written in Python.
+    """
+def reversed_time(field: Field) -> Field:
+    """
+    -v(1 - t, x).
     """
 def sample_conditional(plan: MixturePlan, x0: numpy.typing.NDArray[numpy.float64], u: numpy.typing.NDArray[numpy.float64], z: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
     """

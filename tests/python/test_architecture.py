@@ -42,11 +42,14 @@ PART_OF = {
     "lanes": "flow",
     "levels": "wasserstein",
     "tableau": "flow",
+    "field_change": "field",
+    "field_dataset": "field",
     "field_grid": "field",
     "wasserstein_plan": "wasserstein",
+    "field_mixture": "field",
 }
 # Headers for kernel sources of any room.
-KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8"}
+KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8", "product"}
 
 
 def room_of(name: str) -> str:

@@ -17,6 +17,8 @@
 
 namespace recouple {
 
+struct MixtureView;
+
 template <class F>
 concept VelocityField = requires(const F& f, double t, std::span<const double> x,
                                  std::span<double> v) {
@@ -163,7 +165,15 @@ class AnyField {
                   std::span<double> jac) const noexcept override {
       if constexpr (Differentiable<F>) field.jacobian(t, x, jac);
     }
-    bool foreign() const noexcept override { return Foreign<F>; }
+    bool foreign() const noexcept override {
+      if constexpr (requires {
+                      { field.foreign() }
+                      noexcept;
+                    }) {
+        return field.foreign();  // a wrapper is what it wraps
+      }
+      return Foreign<F>;
+    }
     bool failed() const noexcept override {
       if constexpr (Foreign<F>) return field.failed();
       return false;
@@ -182,13 +192,12 @@ class AnyField {
   std::shared_ptr<const Interface> self_;
 };
 
-// Field of a Gaussian-mixture plan on the line: with S_k, K_k, m_k, d_k the variance of X_t, its
-// covariance with dX_t/dt, and the means of X_t and dX_t/dt in component k,
+// Field of a Gaussian-mixture plan on the line (D = 1): with S_k, K_k, m_k, d_k the variance of
+// X_t, its covariance with dX_t/dt, and the means of X_t and dX_t/dt in component k,
 //   v(t, x) = sum_k r_k (d_k + K_k (x - m_k) / S_k),   r_k ~ w_k N(x; m_k, S_k).
 class MixtureField {
  public:
-  MixtureField(MixturePlan plan, Interpolant interpolant)
-      : plan_(std::move(plan)), interpolant_(interpolant) {}
+  MixtureField(const MixturePlan& plan, Interpolant interpolant);
   std::size_t dim() const noexcept { return 1; }
   void operator()(double t, std::span<const double> x, std::span<double> v) const noexcept;
   void operator()(std::span<const double> t, std::span<const double> x,
@@ -198,10 +207,12 @@ class MixtureField {
   void divergence(std::span<const double> t, std::span<const double> x, std::span<double> v,
                   std::span<double> div) const noexcept;
   void jacobian(double t, std::span<const double> x, std::span<double> jac) const noexcept;
-  double cost_ns() const noexcept { return 2 + 2.5 * double(plan_.size()); }
+  double cost_ns() const noexcept { return 2 + 2.5 * double(weight_.size()); }
 
  private:
-  MixturePlan plan_;
+  MixtureView view() const noexcept;
+
+  std::vector<double> weight_, mean0_, mean1_, root_;  // (K), and (4, K)
   Interpolant interpolant_;
 };
 
@@ -211,7 +222,7 @@ class MixtureField {
 class GridPlanField {
  public:
   GridPlanField(const GridPlan& plan, Interpolant interpolant)
-      : density_(plan), interpolant_(interpolant) {}
+      : density_(plan), interpolant_(std::move(interpolant)) {}
   std::size_t dim() const noexcept { return 1; }
   void operator()(double t, std::span<const double> x, std::span<double> v) const noexcept;
   void divergence(double t, std::span<const double> x, std::span<double> v,
@@ -225,10 +236,16 @@ class GridPlanField {
 };
 
 // Density of X_t at the points x, by the same integrals.
-void grid_plan_density(const GridDensity& density, Interpolant interpolant, double t,
+void grid_plan_density(const GridDensity& density, const Interpolant& interpolant, double t,
                        std::span<const double> x, std::span<double> p) noexcept;
 
+// Gradient of log p_t and Var(dX_t/dt | X_t = x) by the same integrals; NaN where there is no mass.
+void grid_plan_local(const GridDensity& density, const Interpolant& interpolant, double t,
+                     std::span<const double> x, std::span<double> score,
+                     std::span<double> variance) noexcept;
+
 AnyField velocity_field(const MixturePlan& plan, Interpolant interpolant = Interpolant::linear);
+AnyField velocity_field(const DatasetPlan& plan, Interpolant interpolant = Interpolant::linear);
 AnyField velocity_field(const GridPlan& plan, Interpolant interpolant = Interpolant::linear);
 
 }  // namespace recouple

@@ -7,21 +7,37 @@
 
 namespace recouple {
 
-// Mixture of Gaussians on R^2, the joint law of (X0, X1) for D = 1; a Gaussian plan is one
-// component. All arrays have one entry per component; weights are positive and sum to 1.
+// Mixture of K Gaussians on R^(2D), the joint law of (X0, X1); a Gaussian plan is one component.
 struct MixturePlan {
-  std::vector<double> weights;
-  std::vector<double> mean0, mean1;
-  std::vector<double> cov00, cov01, cov11;
+  std::size_t dim;              // D
+  std::vector<double> weights;  // (K), positive, summing to 1
+  std::vector<double> means;    // (K, 2D)
+  std::vector<double> covs;     // (K, 2D, 2D)
+  std::vector<double> roots;    // (K, 2D, 2D): root root' = cov
 
   std::size_t size() const noexcept { return weights.size(); }
 };
 
-// means is row-major (n, 2), covs row-major (n, 2, 2). Weights are normalised; components of weight
-// zero are dropped. Throws std::invalid_argument on a size mismatch, a non-finite entry, a negative
-// weight or zero total, and on a covariance that is asymmetric or not positive semidefinite.
+// D follows from the size of means. Weights are normalised; components of weight zero are dropped.
+// Throws std::invalid_argument on a size mismatch, a non-finite entry, a negative weight or zero
+// total, and on a covariance that is asymmetric or not positive semidefinite.
 MixturePlan make_mixture_plan(std::span<const double> weights, std::span<const double> means,
                               std::span<const double> covs);
+
+// N(0, std^2 I) times the law on the rows y_j of a data set with weights w_j.
+struct DatasetPlan {
+  std::size_t dim;
+  double std;
+  std::vector<double> data;     // (m, dim)
+  std::vector<double> weights;  // (m), summing to 1
+
+  std::size_t size() const noexcept { return weights.size(); }
+};
+
+// Empty weights stand for equal ones; rows of weight zero are dropped. Throws std::invalid_argument
+// on sizes, non-finite entries, negative weights and std <= 0.
+DatasetPlan make_dataset_plan(std::size_t dim, std::span<const double> data, double std,
+                              std::span<const double> weights = {});
 
 // Masses on a rectangular grid of equally spaced points, row-major (x0.size(), x1.size()).
 //
@@ -58,7 +74,8 @@ struct GridDensity {
   std::vector<double> both;    // spline along both, (n1 + 2, n0 + 2)
 };
 
-// One draw of X1 given each X0 = x0[i], from u[i] uniform on [0, 1) and z[i] standard normal.
+// One draw of X1 given each X0 = x0[i], from u[i] uniform on [0, 1) and z[i] standard normal. D =
+// 1, and no component may have a constant X0.
 void sample_conditional(const MixturePlan& plan, std::span<const double> x0,
                         std::span<const double> u, std::span<const double> z, std::span<double> x1,
                         int threads = 0);

@@ -5,6 +5,10 @@
 namespace recouple {
 namespace {
 
+// Added to every variance: a component without any holds only the points at its atom, or, when all
+// are like that, those nearest to it.
+constexpr double no_variance = 1e-280;
+
 constexpr std::size_t lanes = 64;  // points worked on together: their scratch stays in L1
 
 // The interpolant at one time for all points, or at each point's own.
@@ -38,7 +42,9 @@ void mixture_block(const MixtureView& m, const Time& at, const double* x, double
   for (std::size_t k = 0; k < m.size; ++k) {
     for (std::size_t i = 0; i < n; ++i) {
       const double a = at.a(i), b = at.b(i);
-      const double s = a * a * m.cov00[k] + 2 * a * b * m.cov01[k] + b * b * m.cov11[k];
+      const double z0 = a * m.root00[k] + b * m.root10[k];
+      const double z1 = a * m.root01[k] + b * m.root11[k];
+      const double s = z0 * z0 + z1 * z1 + no_variance;
       const double d = x[i] - (a * m.mean0[k] + b * m.mean1[k]);
       const double q = 0.5 * d * d / s;
       least[i] = q < least[i] ? q : least[i];
@@ -47,8 +53,11 @@ void mixture_block(const MixtureView& m, const Time& at, const double* x, double
   for (std::size_t k = 0; k < m.size; ++k) {
     for (std::size_t i = 0; i < n; ++i) {
       const double a = at.a(i), b = at.b(i), da = at.da(i), db = at.db(i);
-      const double s = a * a * m.cov00[k] + 2 * a * b * m.cov01[k] + b * b * m.cov11[k];
-      const double cov = a * da * m.cov00[k] + (a * db + da * b) * m.cov01[k] + b * db * m.cov11[k];
+      const double z0 = a * m.root00[k] + b * m.root10[k];
+      const double z1 = a * m.root01[k] + b * m.root11[k];
+      const double s = z0 * z0 + z1 * z1 + no_variance;
+      const double cov =
+          z0 * (da * m.root00[k] + db * m.root10[k]) + z1 * (da * m.root01[k] + db * m.root11[k]);
       const double d = x[i] - (a * m.mean0[k] + b * m.mean1[k]);
       const double inverse = 1 / s;
       const double e =
@@ -99,14 +108,19 @@ void mixture_velocity_each(const MixtureView& m, const double* a, const double* 
   }
 }
 
-// Points side by side, grid lines outside: the four spline coefficients around each crossing are
-// gathered, and crossings outside the grid or where the spline undershoots weigh nothing.
+// Points side by side, grid lines outside, in three loops: where each point crosses the line, the
+// four spline coefficients there (the only loop that does not vectorise), and the sums. Crossings
+// outside the grid or where the spline undershoots weigh nothing.
 template <bool with_slopes>
 void grid_lines_block(const GridLines& g, const double* x, double* density, double* flux,
                       double* density_slope, double* flux_slope, std::size_t n) noexcept {
   double mass[lanes], moment[lanes], mass_slope[lanes], moment_slope[lanes];
-  for (std::size_t i = 0; i < n; ++i) {
-    mass[i] = moment[i] = mass_slope[i] = moment_slope[i] = 0;
+  double u[lanes], s0[lanes], s1[lanes], s2[lanes], s3[lanes];
+  int cell[lanes];
+  for (std::size_t i = 0; i < lanes; ++i) {
+    mass[i] = moment[i] = mass_slope[i] = moment_slope[i] = u[i] = 0;
+    s0[i] = s1[i] = s2[i] = s3[i] = 0;
+    cell[i] = 0;
   }
   const double inverse = 1 / g.steep, inverse_h = 1 / g.spacing;
   const double last = static_cast<double>(g.points - 1);
@@ -115,25 +129,29 @@ void grid_lines_block(const GridLines& g, const double* x, double* density, doub
     const double y = g.first_line + static_cast<double>(j) * g.line_spacing;
     const double* line = g.spline + j * (g.points + 2);
     for (std::size_t i = 0; i < n; ++i) {
-      const double z = (x[i] - g.flat * y) * inverse;
-      const double u = (z - g.first) * inverse_h;
-      const bool inside = u >= 0 && u <= last;
-      double clipped = inside ? u : 0;
+      u[i] = ((x[i] - g.flat * y) * inverse - g.first) * inverse_h;
+      double clipped = u[i] > 0 ? u[i] : 0;
       clipped = clipped < last_cell ? clipped : last_cell;
-      const int cell = static_cast<int>(clipped);
-      const double f = u - static_cast<double>(cell), h = 1 - f;
-      const double* s = line + cell;
-      const double rho = (h * h * h * s[0] + (4 - 3 * f * f * (1 + h)) * s[1] +
-                          (4 - 3 * h * h * (1 + f)) * s[2] + f * f * f * s[3]);
-      const bool counts = inside && rho > 0;
-      const double r = counts ? rho : 0;
-      const double rate = g.steep_rate * z + g.flat_rate * y;
+      cell[i] = static_cast<int>(clipped);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      const double* s = line + cell[i];
+      s0[i] = s[0], s1[i] = s[1], s2[i] = s[2], s3[i] = s[3];
+    }
+    for (std::size_t i = 0; i < lanes; ++i) {
+      const double f = u[i] - static_cast<double>(cell[i]), h = 1 - f;
+      const double rho = h * h * h * s0[i] + (4 - 3 * f * f * (1 + h)) * s1[i] +
+                         (4 - 3 * h * h * (1 + f)) * s2[i] + f * f * f * s3[i];
+      const double above = rho > 0 ? rho : 0;
+      const double low = u[i] >= 0 ? above : 0;
+      const double r = u[i] <= last ? low : 0;
+      const double rate = g.steep_rate * (g.first + u[i] * g.spacing) + g.flat_rate * y;
       mass[i] += r;
       moment[i] += r * rate;
       if (with_slopes) {
-        const double slope = 3 * (f * f * (s[3] - s[2]) + h * h * (s[1] - s[0])) +
-                             3 * (1 + 2 * f * h) * (s[2] - s[1]);
-        const double rs = counts ? slope * inverse_h * inverse : 0;
+        const double slope = 3 * (f * f * (s3[i] - s2[i]) + h * h * (s1[i] - s0[i])) +
+                             3 * (1 + 2 * f * h) * (s2[i] - s1[i]);
+        const double rs = r > 0 ? slope * inverse_h * inverse : 0;
         mass_slope[i] += rs;
         moment_slope[i] += rs * rate + r * g.steep_rate * inverse;
       }

@@ -7,10 +7,11 @@
 
 namespace recouple {
 
-// The joint moments of a mixture's components, one entry per component.
+// A mixture's components, one entry each: X0 = mean0 + root00 z0 + root01 z1 and
+// X1 = mean1 + root10 z0 + root11 z1 with independent standard normals z.
 struct MixtureView {
   std::size_t size;
-  const double *weight, *mean0, *mean1, *cov00, *cov01, *cov11;
+  const double *weight, *mean0, *mean1, *root00, *root01, *root10, *root11;
 };
 
 // The spline of a grid plan and the straight lines to integrate it along: those on which

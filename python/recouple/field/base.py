@@ -8,10 +8,10 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from recouple import _core
-from recouple.arguments import real_number, thread_count
+from recouple.arguments import FloatArray, real_number, thread_count
 from recouple.interpolant import LINEAR, Interpolant
 from recouple.plan import Plan
-from recouple.plan.base import Points, evaluate
+from recouple.plan.base import Points, Side, evaluate
 
 __all__ = ["VelocityField", "velocity_field"]
 
@@ -24,12 +24,21 @@ class VelocityField:
     from does.
     """
 
-    __slots__ = ("_core", "_maker", "_origin")
+    __slots__ = ("_at_collision", "_collisions", "_core", "_maker", "_origin")
 
-    def __init__(self, core: _core.Field, maker: Callable[..., VelocityField], *origin: Any):
+    def __init__(
+        self,
+        core: _core.Field,
+        maker: Callable[..., VelocityField],
+        *origin: Any,
+        collisions: FloatArray | None = None,
+        at_collision: Side = "raise",
+    ):
         self._core = core
         self._maker = maker
         self._origin = origin
+        self._collisions = collisions
+        self._at_collision = at_collision
 
     @property
     def dim(self) -> int:
@@ -58,7 +67,7 @@ class VelocityField:
         array shaped like x
             Velocities, in length per unit time.
         """
-        return evaluate(self._core, t, x, num_threads)
+        return evaluate(self._core, t, x, num_threads, self._collisions, self._at_collision)
 
     @property
     def differentiable(self) -> bool:
@@ -86,22 +95,28 @@ class VelocityField:
         return self._maker, self._origin
 
     def __repr__(self) -> str:
-        origin = ", ".join(repr(part) for part in self._origin)
-        return f"{self._maker.__name__}({origin})"
+        origin = ", ".join(repr(part) for part in self._origin if not isinstance(part, str))
+        return f"{self._maker.__name__.lstrip('_')}({origin})"
 
 
-def velocity_field(plan: Plan, interpolant: Interpolant = LINEAR) -> VelocityField:
+def velocity_field(
+    plan: Plan, interpolant: Interpolant = LINEAR, *, at_collision: Side = "raise"
+) -> VelocityField:
     r"""Velocity field of a plan: the mean velocity among the paths through a point.
 
     .. math:: v(t, x) = E[a'(t) X_0 + b'(t) X_1 \mid a(t) X_0 + b(t) X_1 = x]
 
     Parameters
     ----------
-    plan : GaussianPlan, MixturePlan or GridPlan
-        Joint law of (X0, X1). An :class:`AtomicPlan` has a field only where X_t has atoms: give
+    plan : Plan
+        Joint law of (X0, X1). An :class:`AtomicPlan` has a velocity at its atoms only: give
         ``plan.smoothed(bandwidth)`` instead.
     interpolant : Interpolant
-        ``LINEAR`` or ``TRIGONOMETRIC``.
+        ``LINEAR``, ``TRIGONOMETRIC``, ``COSINE`` or one of :func:`custom_interpolant`.
+    at_collision : "raise", "before" or "after"
+        What a call of the field does at a time in ``plan.collision_times(interpolant)``, where X_t
+        is singular (a data set at t = 1): raise, or give the limit from earlier or later times,
+        which may be infinite. Integrators evaluate the compiled field, which takes no limits.
 
     Returns
     -------
@@ -110,13 +125,15 @@ def velocity_field(plan: Plan, interpolant: Interpolant = LINEAR) -> VelocityFie
     Raises
     ------
     ValueError
-        If the plan is atomic.
+        If the plan is atomic, or ``at_collision`` is none of the three.
 
     Notes
     -----
-    Accuracy: mixtures are closed forms, to a few ulp of the largest term; a grid plan's field has
-    the error of its spline density, O(h^4). Cost: O(n K) for n points and K components, O(n N) for
-    a grid of N points a side.
+    Accuracy: Gaussians, mixtures and data sets are closed forms, to a few ulp of the largest term
+    times the condition number of Cov(X_t); a grid plan's field has the error of its spline density,
+    O(h^4); products and monotone plans say theirs. Cost for n points: O(n K D^2) with K components
+    (and O(K D^3) for each new time), O(n m D) for a data set of m rows, O(n N) for a grid of N
+    points a side.
 
     Source: Lipman et al. (2023), Albergo & Vanden-Eijnden (2023) for the conditional expectation;
     the Gaussian algebra is conditioning of joint normals.
@@ -128,4 +145,18 @@ def velocity_field(plan: Plan, interpolant: Interpolant = LINEAR) -> VelocityFie
     >>> field(0.0, [0.0, 1.0])
     array([1. , 0.5])
     """
-    return VelocityField(plan._field(interpolant), velocity_field, plan, interpolant)
+    if at_collision not in ("raise", "before", "after"):
+        raise ValueError(f'at_collision must be "raise", "before" or "after", got {at_collision!r}')
+    return VelocityField(
+        plan._field(interpolant),
+        _velocity_field,
+        plan,
+        interpolant,
+        at_collision,
+        collisions=plan.collision_times(interpolant),
+        at_collision=at_collision,
+    )
+
+
+def _velocity_field(plan: Plan, interpolant: Interpolant, at_collision: Side) -> VelocityField:
+    return velocity_field(plan, interpolant, at_collision=at_collision)

@@ -92,7 +92,7 @@ class AtomicPlan(Plan):
             raise ValueError(f"x0 must be one point of dimension {self.dim}, got {np.shape(x0)}")
         at = (self.x0.reshape(-1, self.dim) == point).all(axis=1) & (self.weights > 0)
         if not at.any():
-            raise ValueError(f"x0 must be an atom of X0, got {x0}")
+            raise ValueError(f"x0 must be an atom of X0, got {point}")
         return self._law(self.x1[at], self.weights[at] / self.weights[at].sum())
 
     def sample_conditional(self, x0: ArrayLike, rng: Rng = None) -> Any:
@@ -139,6 +139,28 @@ class AtomicPlan(Plan):
     def reverse(self) -> AtomicPlan:
         """Return the plan of (X1, X0)."""
         return AtomicPlan(self.x1, self.x0, self.weights)
+
+    def collision_times(self, interpolant: Interpolant = LINEAR) -> FloatArray:
+        """Times in [0, 1] at which two different atoms of X_t meet; O(n^2), for n <= 4000."""
+        if len(self.x0) > 4000:
+            raise ValueError(f"collision times are for at most 4000 pairs, got {len(self.x0)}")
+        x0, x1 = (x.reshape(-1, self.dim) for x in (self.x0, self.x1))
+        times = set()
+        for i in range(len(x0) - 1):
+            u, v = x0[i + 1 :] - x0[i], x1[i + 1 :] - x1[i]
+            # a u + b v = 0 with a, b >= 0: the two differences are opposite.
+            size = np.maximum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1))
+            a, b = np.linalg.norm(v, axis=1), np.linalg.norm(u, axis=1)
+            gap = np.linalg.norm(a[:, None] * u + b[:, None] * v, axis=1)
+            for k in np.flatnonzero((gap <= 1e-12 * size**2) & (size > 0)):
+                times.add(interpolant.time_of(float(a[k]), float(b[k])))
+        return np.array(sorted(times))
+
+    def _local(
+        self, t: float, x: FloatArray, interpolant: Interpolant
+    ) -> tuple[FloatArray, FloatArray]:
+        self._field(interpolant)
+        raise AssertionError
 
     def _moment(self, powers: tuple[int, ...]) -> float:
         return float(self.weights @ (self._pairs ** np.array(powers)).prod(axis=1))

@@ -6,15 +6,38 @@ from typing import Any
 
 import numpy as np
 
+from recouple.marginal import Empirical, Normal, NormalMixture
 from recouple.plan.atomic import AtomicPlan
 from recouple.plan.base import LAYOUT, Plan
+from recouple.plan.curve import MonotonePlan
+from recouple.plan.dataset import DatasetPlan
 from recouple.plan.grid import GridPlan
+from recouple.plan.law import Atoms, Gaussian, GaussianMixture, GridLaw
 from recouple.plan.mixture import GaussianPlan, MixturePlan
+from recouple.plan.product import ProductPlan
+from recouple.plan.several import PlanMixture
 
 __all__ = ["load_plan"]
 
-_KINDS: dict[str, type[Plan]] = {
-    kind.__name__: kind for kind in (AtomicPlan, GaussianPlan, GridPlan, MixturePlan)
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        AtomicPlan,
+        Atoms,
+        DatasetPlan,
+        Empirical,
+        Gaussian,
+        GaussianMixture,
+        GaussianPlan,
+        GridLaw,
+        GridPlan,
+        MixturePlan,
+        MonotonePlan,
+        Normal,
+        NormalMixture,
+        PlanMixture,
+        ProductPlan,
+    )
 }
 
 
@@ -24,7 +47,7 @@ def load_plan(path: Any) -> Any:
     Raises
     ------
     ValueError
-        If the file holds no plan, one of a kind this version does not know, or bad arrays.
+        If the file holds no plan, one of a later layout or of an unknown kind, or bad arrays.
 
     Examples
     --------
@@ -35,17 +58,35 @@ def load_plan(path: Any) -> Any:
     >>> rc.load_plan(file)
     GaussianPlan(D = 1)
     """
-    with np.load(path, allow_pickle=False) as file:
-        if "kind" not in file or "version" not in file:
-            raise ValueError(f"{path} must be a file written by plan.save, it has no kind")
-        kind, version = str(file["kind"]), int(file["version"])
-        if kind not in _KINDS or version > LAYOUT:
-            raise ValueError(
-                f"{path} holds a {kind} of layout {version}; this version reads "
-                f"{', '.join(sorted(_KINDS))} up to layout {LAYOUT}"
-            )
-        plan = _KINDS[kind]
-        missing = [name for name in plan._fields if name not in file]
-        if missing:
-            raise ValueError(f"{path} must hold {', '.join(plan._fields)}, lacks {missing[0]}")
-        return plan(*(file[name] for name in plan._fields))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file}
+    except (EOFError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} must be a .npz file written by plan.save: {error}") from None
+    if "plan" not in arrays or "version" not in arrays:
+        raise ValueError(f"{path} must be a file written by plan.save, it holds no plan")
+    if int(arrays["version"]) > LAYOUT:
+        raise ValueError(
+            f"{path} has layout {arrays['version']}, this version reads up to {LAYOUT}"
+        )
+    plan = _unpack("plan", arrays, path)
+    if not isinstance(plan, Plan):
+        raise ValueError(f"{path} must hold a plan, got {type(plan).__name__}")
+    return plan
+
+
+def _unpack(name: str, arrays: dict[str, Any], path: Any) -> Any:
+    if name not in arrays:
+        raise ValueError(f"{path} must hold {name}, it is missing")
+    value = arrays[name]
+    if value.dtype.kind != "U":
+        return value if value.ndim else value[()]
+    kind = str(value)
+    parts: list[Any] = []
+    while f"{name}.{len(parts)}" in arrays:
+        parts.append(_unpack(f"{name}.{len(parts)}", arrays, path))
+    if kind.startswith("tuple "):
+        return tuple(parts)
+    if kind not in _KINDS:
+        raise ValueError(f"{path} holds a {kind}, which this version does not know")
+    return _KINDS[kind](*parts)

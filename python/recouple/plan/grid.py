@@ -47,6 +47,7 @@ class GridPlan(Plan):
     x0: FloatArray
     x1: FloatArray
     mass: FloatArray
+    _native: _core.GridPlan
     _fields = ("x0", "x1", "mass")
 
     def __init__(self, x0: ArrayLike, x1: ArrayLike, mass: ArrayLike):
@@ -92,6 +93,19 @@ class GridPlan(Plan):
 
     def _field(self, interpolant: Interpolant) -> _core.Field:
         return _core.grid_plan_field(self._native, interpolant)
+
+    def _local(
+        self, t: float, x: FloatArray, interpolant: Interpolant
+    ) -> tuple[FloatArray, FloatArray]:
+        score, variance = _core.grid_plan_local(self._spline, interpolant, t, x.ravel())
+        return score[:, None], variance[:, None, None]
+
+    def _log_density(self, t: float, x: FloatArray, interpolant: Interpolant) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            logs: FloatArray = np.log(
+                _core.grid_plan_density(self._spline, interpolant, t, x.ravel())
+            )
+        return logs
 
     def marginal(self, t: float, interpolant: Interpolant = LINEAR) -> GridLaw:
         """Law of X_t: the spline density integrated along a x0 + b x1 = x, on a grid of its own."""

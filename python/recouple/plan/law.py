@@ -8,10 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, generator, real_array, whole_number
-from recouple.marginal import Empirical, Normal, NormalMixture
+from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
 from recouple.plan.base import Points, Rng
 
-__all__ = ["Atoms", "Gaussian", "GaussianMixture", "GridLaw", "factors", "mixture_law", "weighted"]
+__all__ = [
+    "Atoms",
+    "Gaussian",
+    "GaussianMixture",
+    "GridLaw",
+    "Mixture",
+    "factors",
+    "mixture_law",
+    "weighted",
+]
 
 _SEMIDEFINITE = 1e-12  # an eigenvalue this far below zero, relative to the largest, is rounding
 
@@ -188,7 +197,7 @@ class Atoms:
         return f"Atoms({len(self.points)} points in R^{self.dim})"
 
 
-class GridLaw:
+class GridLaw(Marginal):
     """A law on the line known by its density at equally spaced points.
 
     The cdf is a monotone cubic through the cumulated density, with the density as its slope where
@@ -230,13 +239,13 @@ class GridLaw:
         cell = np.minimum(u.astype(np.intp), len(self.x) - 2)
         return cell, u - cell
 
-    def cdf(self, x: ArrayLike) -> Any:
+    def cdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Probability of (-inf, x]."""
         cell, s = self._locate(np.asarray(x, dtype=np.float64))
         a, b, d = self._h * self._slope[cell], self._h * self._slope[cell + 1], self._cell[cell]
         return self._cdf[cell] + s * (a + s * (3 * d - 2 * a - b + s * (a + b - 2 * d)))
 
-    def pdf(self, x: ArrayLike) -> Any:
+    def pdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Density."""
         points = np.asarray(x, dtype=np.float64)
         cell, s = self._locate(points)
@@ -245,12 +254,30 @@ class GridLaw:
         inside = (points >= self.x[0]) & (points <= self.x[-1])
         return np.where(inside, np.maximum(p, 0), 0)
 
-    def logpdf(self, x: ArrayLike) -> Any:
+    def logpdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Log density."""
         with np.errstate(divide="ignore"):
             return np.log(self.pdf(x))
 
-    def ppf(self, u: ArrayLike) -> Any:
+    def logcdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Log of the cdf."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.cdf(x))
+
+    def sf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Probability of (x, inf)."""
+        return 1 - self.cdf(x)
+
+    def logsf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Log of the survival function."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.sf(x))
+
+    def isf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Upper quantile."""
+        return self.ppf(1 - np.asarray(u, dtype=np.float64))
+
+    def ppf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Quantile: the cubic of the right cell, solved by bisection and Newton steps."""
         q = np.asarray(u, dtype=np.float64)
         if not ((q >= 0) & (q <= 1)).all():
@@ -272,11 +299,6 @@ class GridLaw:
                 break
         x: FloatArray = self.x[cell] + self._h * s
         return x
-
-    def rvs(self, size: int = 1, rng: Rng = None) -> FloatArray:
-        """Draw by inversion."""
-        drawn: FloatArray = self.ppf(generator(rng).random(size))
-        return drawn
 
     def _moment(self, power: int) -> float:
         node, weight = np.polynomial.legendre.leggauss(3 + power // 2)
@@ -300,6 +322,52 @@ class GridLaw:
 
     def __repr__(self) -> str:
         return f"GridLaw({len(self.x)} points on [{self.x[0]:g}, {self.x[-1]:g}])"
+
+
+class Mixture:
+    """Mixture of laws of any kind, with what all of them offer: densities, draws, the mean."""
+
+    weights: FloatArray
+    laws: tuple[Any, ...]
+
+    def __init__(self, weights: ArrayLike, laws: tuple[Any, ...]):
+        self.weights = frozen(weighted("weights", weights, len(laws)))
+        self.laws = tuple(laws)
+
+    def logpdf(self, x: ArrayLike) -> Any:
+        """Log density."""
+        with np.errstate(divide="ignore"):
+            logs = [
+                np.log(w) + law.logpdf(x) for w, law in zip(self.weights, self.laws, strict=True)
+            ]
+        return np.logaddexp.reduce(logs)
+
+    def pdf(self, x: ArrayLike) -> Any:
+        """Density."""
+        return np.exp(self.logpdf(x))
+
+    def cdf(self, x: ArrayLike) -> Any:
+        """Probability of (-inf, x], on the line."""
+        return sum(w * law.cdf(x) for w, law in zip(self.weights, self.laws, strict=True))
+
+    def mean(self) -> Any:
+        """Mean."""
+        return sum(w * law.mean() for w, law in zip(self.weights, self.laws, strict=True))
+
+    def rvs(self, size: int = 1, rng: Rng = None) -> FloatArray:
+        """Draw ``size`` points."""
+        generate = generator(rng)
+        n = whole_number("size", size)
+        counts = generate.multinomial(n, self.weights)
+        drawn = [law.rvs(int(c), generate) for law, c in zip(self.laws, counts, strict=True) if c]
+        points: FloatArray = generate.permutation(np.concatenate(drawn)) if drawn else np.empty(0)
+        return points
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Mixture, (self.weights, self.laws)
+
+    def __repr__(self) -> str:
+        return f"Mixture({len(self.laws)} laws)"
 
 
 def mixture_law(weights: FloatArray, means: FloatArray, covs: FloatArray) -> Any:

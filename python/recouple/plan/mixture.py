@@ -52,6 +52,7 @@ class MixturePlan(Plan):
     weights: FloatArray
     means: FloatArray
     covs: FloatArray
+    _root: FloatArray
     _fields: tuple[str, ...] = ("weights", "means", "covs")
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, covs: ArrayLike):
@@ -71,6 +72,72 @@ class MixturePlan(Plan):
 
     def _field(self, interpolant: Interpolant) -> _core.Field:
         return _core.mixture_field(self._native, interpolant)
+
+    @property
+    def _constant_covariance(self) -> bool:
+        return len(self.weights) == 1
+
+    def _local(
+        self, t: float, x: FloatArray, interpolant: Interpolant
+    ) -> tuple[FloatArray, FloatArray]:
+        _, score, cov = _core.mixture_local(self._native, interpolant, t, x)
+        return score, cov
+
+    def collision_times(self, interpolant: Interpolant = LINEAR) -> FloatArray:
+        """Times in [0, 1] at which X_t is more singular in a component than around them.
+
+        The least singular value of a L0 + b L1, (L0; L1) the root of the joint covariance, over the
+        angle atan2(b, a): its zeros, found by refining the minima of a scan.
+        """
+        return np.unique([interpolant.time_of(a, b) for a, b in self._collisions])
+
+    @cached_property
+    def _collisions(self) -> FloatArray:
+        """Directions (a, b) in which X_t is singular, each (2,)."""
+        values = np.linalg.eigvalsh(self.covs)
+        if (values[:, 0] > 1e-9 * values[:, -1]).all():
+            return np.empty((0, 2))
+        d = self.dim
+        suspects = self._root[values[:, 0] <= 1e-9 * values[:, -1]]
+        first, second = suspects[:, :d, :], suspects[:, d:, :]
+
+        def least(k: Any, angle: FloatArray) -> FloatArray:
+            rows_ = (
+                np.cos(angle)[:, None, None] * first[k] + np.sin(angle)[:, None, None] * second[k]
+            )
+            s = np.linalg.svd(rows_, compute_uv=False)
+            picked: FloatArray = s[np.arange(len(s)), rank[k] - 1]
+            return picked
+
+        angles = np.linspace(0, np.pi / 2, 65)
+        n = len(suspects)
+        every = np.repeat(np.arange(n), len(angles))
+        tiled = np.tile(angles, n)
+        rows_ = (
+            np.cos(tiled)[:, None, None] * first[every]
+            + np.sin(tiled)[:, None, None] * second[every]
+        )
+        s = np.linalg.svd(rows_, compute_uv=False).reshape(n, len(angles), d)
+        scale = s.max(axis=(1, 2))
+        rank = (s > 1e-10 * scale[:, None, None]).sum(axis=2).max(axis=1)
+        alive = np.flatnonzero(rank > 0)
+        scan = s[alive[:, None], np.arange(len(angles)), rank[alive, None] - 1]
+        padded = np.pad(scan, ((0, 0), (1, 1)), constant_values=np.inf)
+        dip = (scan <= padded[:, :-2]) & (scan <= padded[:, 2:])
+        who, where = np.nonzero(dip)
+        k = alive[who]
+        low, high = angles[np.maximum(where - 1, 0)], angles[np.minimum(where + 1, len(angles) - 1)]
+        golden = (np.sqrt(5) - 1) / 2
+        for _ in range(80):
+            left, right = high - golden * (high - low), low + golden * (high - low)
+            better = least(k, left) <= least(k, right)
+            low, high = np.where(better, low, left), np.where(better, right, high)
+        best = 0.5 * (low + high)
+        for end in (0.0, np.pi / 2):  # the ends exactly, where the scan has them
+            best = np.where(np.abs(best - end) < 1e-9, end, best)
+        zero = least(k, best) <= 1e-9 * scale[k]
+        found = np.unique(np.round(best[zero], 12))
+        return np.stack([np.cos(found), np.sin(found)], axis=1)
 
     @property
     def mean(self) -> FloatArray:
@@ -140,7 +207,8 @@ class MixturePlan(Plan):
         if not (total > 0).all():
             i = int(np.argmin(total > 0))
             raise ValueError(f"x0 must lie where X0 can be, got {x0[i]} at index {i}")
-        return share / total
+        normalised: FloatArray = share / total
+        return normalised
 
     def conditional(self, x0: ArrayLike) -> Any:
         """Law of X1 given X0 = x0, a number on the line, shape (D,) otherwise.
