@@ -3,8 +3,8 @@
     python bench/peers/bench_quantile.py [--json FILE]
 
 Each line runs ours and theirs in turn and takes the least time of each; the ratio is theirs / ours,
-so larger is better. ``threads`` is ours; the peers use one. With one thread it is processor time that
-is taken, which other work on the machine disturbs less; with two, the clock, on both sides.
+so larger is better. ``threads`` is ours; the peers use one. With one thread it is processor time
+that is taken, which other work on the machine disturbs less; with two, the clock, on both sides.
 """
 
 from __future__ import annotations

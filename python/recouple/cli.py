@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument(
         "--grid", type=int, default=96, help="points a side (default: %(default)s)"
     )
-    recover.add_argument("--out", type=Path, help="write the plan: arrays x0, x1, mass (.npz)")
+    recover.add_argument("--out", type=Path, help="write the plan (.npz, for recouple.load_plan)")
     recover.add_argument("--figure", type=Path, help="write a picture of the plan")
     _common(recover)
     recover.set_defaults(run=_recover)

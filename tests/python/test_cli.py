@@ -61,8 +61,7 @@ def test_a_function_is_recovered(
     words = ("recover", "--field", "teacher_a:velocity", "--source", "normal(0,1)")
     assert run(*words, "--grid", "48", "--out", "plan.npz") == 0
     assert "verdict           unique" in capsys.readouterr().out
-    with np.load("plan.npz") as arrays:
-        plan = rc.GridPlan(arrays["x0"], arrays["x1"], arrays["mass"])
+    plan = rc.load_plan("plan.npz")
     assert plan.correlation == pytest.approx(0.5, abs=1e-3)
 
 

@@ -182,7 +182,9 @@ def test_the_map_pushes_the_source_to_the_target_and_back() -> None:
 
 def test_rows_are_the_laws_one_by_one() -> None:
     rng = np.random.default_rng(0)
-    laws = [rc.NormalMixture(rng.random(3), rng.normal(size=3), rng.random(3)) for _ in range(40)]
+    laws: list[rc.Marginal] = [
+        rc.NormalMixture(rng.random(3), rng.normal(size=3), rng.random(3)) for _ in range(40)
+    ]
     laws.append(rc.Normal(2, 3))
     u = rng.random((41, 50))
     rows = rc.evaluate_rows(laws, "ppf", u)

@@ -38,10 +38,10 @@ def reversed_time(field: Any, dim: int = 1) -> VelocityField:
     --------
     >>> import recouple as rc
     >>> plan = rc.GaussianPlan(0.0, 1.0, 1.0, 0.5, 2.0)
-    >>> rc.reversed_time(rc.velocity_field(plan))(0.25, 0.0)
-    -0.5
-    >>> rc.velocity_field(plan.reverse())(0.25, 0.0)
-    -0.5
+    >>> round(float(rc.reversed_time(rc.velocity_field(plan))(0.25, 0.0)), 3)
+    -0.455
+    >>> round(float(rc.velocity_field(plan.reverse())(0.25, 0.0)), 3)
+    -0.455
     """
     given = as_field(field, dim)
     collisions = given._collisions
@@ -86,7 +86,7 @@ def change_interpolant(
     >>> plan = rc.GaussianPlan(0.0, 1.0, 1.0, 0.5, 2.0)
     >>> field = rc.change_interpolant(rc.velocity_field(plan), rc.TRIGONOMETRIC)
     >>> exact = rc.velocity_field(plan, rc.TRIGONOMETRIC)
-    >>> abs(field(0.3, 2.0) - exact(0.3, 2.0)) < 1e-14
+    >>> bool(abs(field(0.3, 2.0) - exact(0.3, 2.0)) < 1e-14)
     True
     """
     given = as_field(field, dim)

@@ -21,7 +21,7 @@ from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
 DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
-UNRESOLVED = 0.01  # mass by which a density's sum over the grid may miss 1
+UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
 LOOSE, TIGHT = 1e-6, 1e-9  # Newton decrements: on the way, and for the stage that is kept
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
@@ -276,7 +276,8 @@ def smooth_law(name: str, law: Marginal) -> Marginal:
     spread = min(std, float(quartiles[1] - quartiles[0]) / 1.34) or std
     bandwidth = 0.9 * spread * float(np.sum(law.weights**2)) ** 0.2
     shrink = float(np.sqrt(max(0.0, 1 - (bandwidth / std) ** 2)))
-    return smoothed(mean + shrink * (law.values - mean), law.weights, bandwidth=bandwidth)
+    centres = mean + shrink * (law.values - mean)
+    return smoothed(centres, bandwidth, law.weights)
 
 
 def grid_masses(name: str, law: Marginal, x: FloatArray) -> FloatArray:

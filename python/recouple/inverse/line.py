@@ -161,9 +161,17 @@ def recover_plan(
     units = np.ones(problem.moments.size)
     problem, history, ended, message = descend(problem, path, units, automatic, callback)
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
-    consistency = _field_consistency(
-        grid_plan(problem), velocity, start[8:], layout, options, steps
-    )
+    found = grid_plan(problem)
+    consistency = _field_consistency(found, velocity, start[8:], layout, options, steps)
+    if ended == "converged" and not _consistent(consistency, data.mismatch):
+        ended, verdict = "inconsistent", "representative"
+        reason = "no plan near this one has the field that was given"
+        gap = "" if data.mismatch is None else f", the two ends by {data.mismatch:.2g} in cdf"
+        message = (
+            "the field and the laws fit no plan: the plan's own field is off by "
+            f"{consistency:.2g} of the field's size{gap}; look at the order of arguments v(t, x), "
+            "the direction of time, the interpolant and the laws of the ends"
+        )
     choices = {"steps": steps, "target": "given" if given1 is not None else "from the flow"}
     return finish(
         problem,

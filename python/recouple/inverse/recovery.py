@@ -211,7 +211,8 @@ def correlation_bar(problem: Problem, plan: GridPlan) -> ErrorBar:
 
     def influence(x: FloatArray, y: FloatArray) -> FloatArray:
         z0, z1 = (x - mean0) / std0, (y - mean1) / std1
-        return rho + z0 * z1 - 0.5 * rho * (z0**2 + z1**2)
+        values: FloatArray = rho + z0 * z1 - 0.5 * rho * (z0**2 + z1**2)
+        return values
 
     return replace(expectations(problem, [influence])[0], value=rho)
 
