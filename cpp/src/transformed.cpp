@@ -80,7 +80,7 @@ void integrate(const AnyMarginal& law, Curve curve, double centre, std::vector<C
 Cell refined(const AnyMarginal& law, Curve curve, double centre, std::vector<Cell> cells) {
   Cell sum{0, 0, 0, 0};
   integrate(law, curve, centre, cells);
-  std::size_t budget = 50000;  // bounds what a rough Q can cost
+  std::size_t budget = 4000;  // bounds what a rough Q can cost
   for (int depth = 0; !cells.empty(); ++depth) {
     std::vector<Cell> halves, open;
     for (const Cell& c : cells) {

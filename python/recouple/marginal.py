@@ -322,7 +322,8 @@ class _Derived(Marginal):
     __slots__ = ("_arguments", "_make")
 
     def __init__(self, make: Any, law: Marginal, *arguments: float) -> None:
-        self._make, self._arguments = make, (law, *arguments)
+        self._make = make
+        self._arguments: tuple[Any, ...] = (law, *arguments)
         self._core = getattr(_core, make.__name__)(law._core, *arguments)
 
     @property

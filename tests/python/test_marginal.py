@@ -148,7 +148,6 @@ def test_empirical_quantiles_are_numpys(values: list[int], seed: int) -> None:
     # Integer weights are repeated values.
     counts = rng.integers(0, 4, n) + (np.arange(n) == 0)
     weighted, repeated = rc.Empirical(values, counts), rc.Empirical(np.repeat(values, counts))
-    np.testing.assert_array_equal(weighted.ppf(rng.random(30)).size, 30)
     v = rng.random(30)
     np.testing.assert_array_equal(weighted.ppf(v), repeated.ppf(v))
     assert weighted.mean() == pytest.approx(repeated.mean(), abs=1e-14)
@@ -180,7 +179,7 @@ def test_affine_laws_shift_and_scale_and_turn_the_tails(
     law = rc.affine(base, shift, b)
     y = np.linspace(0.01, 12, 20)
     x = shift + b * y
-    # x rounds, and y with it.
+    # x rounds, and y with it: 1e-12 covers eps times 40, the largest condition number here.
     np.testing.assert_allclose(
         law.cdf(x), (base.sf if flip else base.cdf)(y), rtol=1e-12, atol=1e-12
     )

@@ -72,12 +72,6 @@ def test_tables_refuse_what_they_cannot_certify() -> None:
     with pytest.raises(ValueError, match=r"u_error must lie in \[1e-14"):
         rc.tabulate(rc.Normal(), 1e-20)
 
-    class Wrong:
-        """A law whose ppf is not its cdf's."""
-
-        def support(self) -> tuple[float, float]:
-            return 0.0, 1.0
-
     wrong = rc.as_marginal(lambda x: np.where(x < 0.5, x, 0.5 * x + 0.5), support=(0, 1))
     with pytest.raises(ValueError, match="cannot be certified"):
         rc.tabulate(wrong)
@@ -182,9 +176,8 @@ def test_the_map_pushes_the_source_to_the_target_and_back() -> None:
 
 def test_rows_are_the_laws_one_by_one() -> None:
     rng = np.random.default_rng(0)
-    laws: list[rc.Marginal] = [
-        rc.NormalMixture(rng.random(3), rng.normal(size=3), rng.random(3)) for _ in range(40)
-    ]
+    laws: list[rc.Marginal]
+    laws = [rc.NormalMixture(rng.random(3), rng.normal(size=3), rng.random(3)) for _ in range(40)]
     laws.append(rc.Normal(2, 3))
     u = rng.random((41, 50))
     rows = rc.evaluate_rows(laws, "ppf", u)
