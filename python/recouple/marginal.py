@@ -391,18 +391,18 @@ def truncated(law: Any, lower: float = -np.inf, upper: float = np.inf) -> Margin
 
 
 def smoothed(
-    samples: ArrayLike, bandwidth: float | None = None, weights: ArrayLike | None = None
+    samples: ArrayLike, weights: ArrayLike | None = None, *, bandwidth: float | None = None
 ) -> NormalMixture:
     """Return samples smoothed by a normal kernel: a mixture with a component at each.
 
     Parameters
     ----------
     samples : array (n,)
+    weights : array (n,), optional
+        Of the samples; equal by default.
     bandwidth : float, optional
         Standard deviation of the kernel, in units of the samples. By default Silverman's rule
         (1986, eq. 3.31), 0.9 min(std, IQR / 1.34) n^(-1/5).
-    weights : array (n,), optional
-        Of the samples; equal by default.
 
     Notes
     -----

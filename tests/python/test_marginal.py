@@ -109,7 +109,7 @@ def test_logarithms_neither_underflow_nor_lose_digits() -> None:
 def test_smoothed_samples_equal_the_sum_over_all_components(bandwidth: float) -> None:
     rng = np.random.default_rng(0)
     samples, weights = rng.normal(size=500) ** 3, rng.random(500) ** 8
-    law = rc.smoothed(samples, bandwidth, weights)
+    law = rc.smoothed(samples, weights, bandwidth=bandwidth)
     x = np.concatenate([np.linspace(-60, 60, 31), rng.normal(size=30)])
     w = np.sort(samples)[:, None]
     share = (weights / weights.sum())[np.argsort(samples)][:, None]
