@@ -635,10 +635,13 @@ def test_plans_of_laws_of_this_package_save_too(tmp_path: Any) -> None:
     np.savez(tmp_path / "other.npz", x=np.ones(3))
     with pytest.raises(ValueError, match="holds no plan"):
         rc.load_plan(tmp_path / "other.npz")
-    np.savez(tmp_path / "later.npz", plan="GaussianPlan", version=99)
+    np.savez(tmp_path / "later.npz", kind="GaussianPlan", version=99)
     with pytest.raises(ValueError, match="layout 99"):
         rc.load_plan(tmp_path / "later.npz")
-    np.savez(tmp_path / "odd.npz", plan="Surprise", version=1)
+    np.savez(tmp_path / "short.npz", kind="GridPlan", version=1, x0=np.ones(3))
+    with pytest.raises(ValueError, match="must hold x1"):
+        rc.load_plan(tmp_path / "short.npz")
+    np.savez(tmp_path / "odd.npz", kind="Surprise", version=1)
     with pytest.raises(ValueError, match="Surprise"):
         rc.load_plan(tmp_path / "odd.npz")
 

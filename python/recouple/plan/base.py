@@ -21,7 +21,7 @@ from recouple.arguments import (
 from recouple.interpolant import LINEAR, Interpolant
 from recouple.plan.estimate import Estimate, loss_floor, plan_distance
 
-__all__ = ["LAYOUT", "Law", "Plan", "Points", "Rng", "Side", "evaluate", "pack", "rows"]
+__all__ = ["LAYOUT", "Law", "Plan", "Points", "Rng", "Side", "below", "evaluate", "pack", "rows"]
 
 LAYOUT = 1  # of saved plans: the constructor's arguments by name, `kind` and `version`
 
@@ -155,20 +155,27 @@ def _differences(field: Callable[[FloatArray], FloatArray], x: FloatArray) -> Fl
 
 
 def pack(name: str, value: Any, arrays: dict[str, Any]) -> None:
-    """Store a plan, a law or an argument of one under ``name``, its parts as ``name.0``, ..."""
-    if isinstance(value, tuple):
-        arrays[name] = f"tuple {len(value)}"
-        parts = value
-    elif isinstance(value, np.ndarray | float | int | bool):
+    """Store a plan, a law or an argument of one under ``name``: its kind and its parts below it."""
+    if isinstance(value, np.ndarray | float | int | bool):
         arrays[name] = value
-        parts = ()
+        return
+    if isinstance(value, tuple):
+        kind, parts = "tuple", dict(enumerate(value))
+    elif isinstance(value, Plan):
+        kind, parts = type(value).__name__, {f: getattr(value, f) for f in value._fields}
     else:
-        kind, parts = value.__reduce__()[:2]
-        if not isinstance(kind, type):
+        maker, arguments = value.__reduce__()[:2]
+        if not isinstance(maker, type):
             raise ValueError(f"{value!r} cannot be saved: pickle the plan instead")
-        arrays[name] = kind.__name__
-    for i, part in enumerate(parts):
-        pack(f"{name}.{i}", part, arrays)
+        kind, parts = maker.__name__, dict(enumerate(arguments))
+    arrays[below(name, "kind")] = kind
+    for part, content in parts.items():
+        pack(below(name, part), content, arrays)
+
+
+def below(name: str, part: Any) -> str:
+    """Name of a part of what is stored under ``name``; the plan itself has no name."""
+    return f"{name}.{part}" if name else str(part)
 
 
 class Plan(ABC):
@@ -439,5 +446,5 @@ class Plan(ABC):
     def save(self, path: Any) -> None:
         """Write the plan to a ``.npz`` file that :func:`load_plan` reads."""
         arrays: dict[str, Any] = {}
-        pack("plan", self, arrays)
+        pack("", self, arrays)
         np.savez(path, version=LAYOUT, **arrays)

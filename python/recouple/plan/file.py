@@ -8,7 +8,7 @@ import numpy as np
 
 from recouple.marginal import Empirical, Normal, NormalMixture
 from recouple.plan.atomic import AtomicPlan
-from recouple.plan.base import LAYOUT, Plan
+from recouple.plan.base import LAYOUT, Plan, below
 from recouple.plan.curve import MonotonePlan
 from recouple.plan.dataset import DatasetPlan
 from recouple.plan.grid import GridPlan
@@ -63,30 +63,31 @@ def load_plan(path: Any) -> Any:
             arrays = {name: file[name] for name in file}
     except (EOFError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} must be a .npz file written by plan.save: {error}") from None
-    if "plan" not in arrays or "version" not in arrays:
+    if "kind" not in arrays or "version" not in arrays:
         raise ValueError(f"{path} must be a file written by plan.save, it holds no plan")
     if int(arrays["version"]) > LAYOUT:
         raise ValueError(
             f"{path} has layout {arrays['version']}, this version reads up to {LAYOUT}"
         )
-    plan = _unpack("plan", arrays, path)
+    plan = _unpack("", arrays, path)
     if not isinstance(plan, Plan):
         raise ValueError(f"{path} must hold a plan, got {type(plan).__name__}")
     return plan
 
 
 def _unpack(name: str, arrays: dict[str, Any], path: Any) -> Any:
-    if name not in arrays:
-        raise ValueError(f"{path} must hold {name}, it is missing")
-    value = arrays[name]
-    if value.dtype.kind != "U":
+    if below(name, "kind") not in arrays:
+        if name not in arrays:
+            raise ValueError(f"{path} must hold {name}, it is missing")
+        value = arrays[name]
         return value if value.ndim else value[()]
-    kind = str(value)
-    parts: list[Any] = []
-    while f"{name}.{len(parts)}" in arrays:
-        parts.append(_unpack(f"{name}.{len(parts)}", arrays, path))
-    if kind.startswith("tuple "):
-        return tuple(parts)
-    if kind not in _KINDS:
+    kind = str(arrays[below(name, "kind")])
+    if kind != "tuple" and kind not in _KINDS:
         raise ValueError(f"{path} holds a {kind}, which this version does not know")
-    return _KINDS[kind](*parts)
+    maker = _KINDS.get(kind)
+    if maker is not None and issubclass(maker, Plan):
+        return maker(*(_unpack(below(name, part), arrays, path) for part in maker._fields))
+    parts: list[Any] = []
+    while any(below(name, len(parts)) in (key, key.removesuffix(".kind")) for key in arrays):
+        parts.append(_unpack(below(name, len(parts)), arrays, path))
+    return tuple(parts) if maker is None else maker(*parts)
