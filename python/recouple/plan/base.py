@@ -159,6 +159,7 @@ def pack(name: str, value: Any, arrays: dict[str, Any]) -> None:
     if isinstance(value, np.ndarray | float | int | bool):
         arrays[name] = value
         return
+    parts: dict[Any, Any]
     if isinstance(value, tuple):
         kind, parts = "tuple", dict(enumerate(value))
     elif isinstance(value, Plan):
