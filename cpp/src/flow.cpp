@@ -5,8 +5,10 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "lanes.hpp"
 
@@ -24,10 +26,14 @@ void validate(const AnyField& field, std::span<const double> x, double t0, doubl
                                         ", got " + std::to_string(x.size()) + " numbers");
   check(std::isfinite(t0) && std::isfinite(t1),
         "t0 and t1 must be finite, got " + std::to_string(t0) + " and " + std::to_string(t1));
-  check(out.x.size() == x.size() && out.t.size() == n && out.status.size() == n &&
-            out.steps.size() == n && out.rejected.size() == n && out.evaluations.size() == n &&
-            out.x_eval.size() == t_eval.size() * x.size(),
+  const std::size_t carried = n * carried_width(o.carried, d);
+  check(out.x.size() == x.size() && out.carried.size() == carried && out.t.size() == n &&
+            out.status.size() == n && out.steps.size() == n && out.rejected.size() == n &&
+            out.evaluations.size() == n && out.x_eval.size() == t_eval.size() * x.size() &&
+            out.carried_eval.size() == t_eval.size() * carried,
         "out must have room for each point and each time of t_eval");
+  check(std::isfinite(o.differences.step) && o.differences.step > 0,
+        "differences.step must be positive, got " + std::to_string(o.differences.step));
   if (adaptive(o.method)) {
     check(std::isfinite(o.rtol) && o.rtol > 0,
           "rtol must be positive, got " + std::to_string(o.rtol));
@@ -47,11 +53,37 @@ void validate(const AnyField& field, std::span<const double> x, double t0, doubl
   }
 }
 
+// Puts the steps that the workers recorded in the order of the points.
+template <class Solver>
+void assemble(const std::vector<Solver>& workers, std::size_t n, DenseFlow& dense) {
+  const std::size_t row = (dense.degree + 1) * dense.dim;
+  dense.first.assign(n + 1, 0);
+  for (const Solver& worker : workers) {
+    for (const std::size_t point : worker.record().point) ++dense.first[point + 1];
+  }
+  for (std::size_t i = 0; i < n; ++i) dense.first[i + 1] += dense.first[i];
+  dense.start.resize(dense.first[n]);
+  dense.h.resize(dense.first[n]);
+  dense.coefficients.resize(dense.first[n] * row);
+  std::vector<std::size_t> next(dense.first.begin(), dense.first.end() - 1);
+  for (const Solver& worker : workers) {
+    const StepRecord& record = worker.record();
+    for (std::size_t k = 0; k < record.point.size(); ++k) {
+      const std::size_t to = next[record.point[k]]++;
+      dense.start[to] = record.start[k];
+      dense.h[to] = record.h[k];
+      std::copy_n(record.coefficients.begin() + std::ptrdiff_t(k * row), row,
+                  dense.coefficients.begin() + std::ptrdiff_t(to * row));
+    }
+  }
+}
+
 // Points are cut into pieces by their number alone: as many as a block holds, or fewer so that
 // there are enough pieces for the threads. Each worker takes the next piece until none is left, or,
 // when somebody watches, until it is time to report.
 template <class Solver>
-void solve(const Problem& p, std::size_t piece, std::size_t capacity, int threads) {
+void solve(const Problem& p, std::size_t piece, std::size_t capacity, int threads,
+           DenseFlow* dense) {
   using Clock = std::chrono::steady_clock;
   const std::size_t n = p.size(), pieces = (n + piece - 1) / piece;
   const bool watched = bool(p.options.progress);
@@ -61,6 +93,7 @@ void solve(const Problem& p, std::size_t piece, std::size_t capacity, int thread
   const Poll poll = watched && threads == 1 ? Poll(report) : Poll();
 
   std::vector<Solver> workers;
+  workers.reserve(static_cast<std::size_t>(threads));
   for (int i = 0; i < threads; ++i) workers.emplace_back(p, capacity);
   while (go && done < n) {
     const auto deadline = Clock::now() + std::chrono::milliseconds(50);
@@ -75,6 +108,25 @@ void solve(const Problem& p, std::size_t piece, std::size_t capacity, int thread
       }
     });
     if (watched && go && !report()) go = false;
+  }
+  if (dense != nullptr) assemble(workers, n, *dense);
+}
+
+// With adaptive steps on the line the order of the points tells whether the errors stayed as small
+// as they were estimated: a step may leap over a point where trajectories meet, a pole of the field
+// that none of its stages happens to see. Errors themselves are far below this slack.
+void mark_crossed(const Problem& p) {
+  const std::size_t n = p.size();
+  std::vector<double> slack(n), x(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool ok = p.out.status[i] == FlowStatus::ok;
+    x[i] = ok ? p.out.x[i] : std::numeric_limits<double>::quiet_NaN();
+    slack[i] = 100 * (p.options.atol + p.options.rtol * std::abs(p.out.x[i]));
+  }
+  const auto crossed = std::make_unique<bool[]>(n);
+  if (find_crossings(p.x0, x, slack, {crossed.get(), n}) == 0) return;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (crossed[i]) p.out.status[i] = FlowStatus::crossed;
   }
 }
 
@@ -106,63 +158,155 @@ std::string_view name(Method method) noexcept {
   return "";
 }
 
+std::size_t carried_width(Carried carried, std::size_t dim) noexcept {
+  if (carried == Carried::nothing) return 0;
+  return carried == Carried::log_det ? 1 : dim * dim;
+}
+
 bool Flow::ok() const noexcept {
   return std::all_of(status.begin(), status.end(),
                      [](FlowStatus s) { return s == FlowStatus::ok; });
 }
 
 void integrate(const AnyField& field, std::span<const double> x, double t0, double t1,
-               std::span<const double> t_eval, const FlowOptions& options, const FlowView& out) {
+               std::span<const double> t_eval, const FlowOptions& options, const FlowView& out,
+               DenseFlow* dense) {
   validate(field, x, t0, t1, t_eval, options, out);
-  const Problem problem{field, tableau(options.method), x, t0, t1, t_eval, options, out};
+  const Tableau& method = tableau(options.method);
+  const std::vector<Row> polynomial = method.polynomial();
+  const Problem problem{field, method, polynomial, x,   t0,
+                        t1,    t_eval, options,    out, dense != nullptr};
   const std::size_t n = problem.size(), d = problem.dim();
+  const System system(field, options, 0);
+  const std::size_t width = system.width();
 
   std::copy(x.begin(), x.end(), out.x.begin());
+  for (std::size_t i = 0; i < n && width > 0; ++i) system.start(&out.carried[i * width]);
   std::fill(out.t.begin(), out.t.end(), t0);
   std::fill(out.status.begin(), out.status.end(), t0 == t1 ? FlowStatus::ok : FlowStatus::stopped);
   for (const auto counts : {out.steps, out.rejected, out.evaluations}) {
     std::fill(counts.begin(), counts.end(), 0);
   }
-  std::fill(out.x_eval.begin(), out.x_eval.end(), std::numeric_limits<double>::quiet_NaN());
+  for (const auto values : {out.x_eval, out.carried_eval}) {
+    std::fill(values.begin(), values.end(), std::numeric_limits<double>::quiet_NaN());
+  }
+  if (dense != nullptr) {
+    *dense = {d, polynomial.size(), t0, t1, std::vector<std::size_t>(n + 1, 0), {}, {}, {}};
+  }
   if (t0 == t1) {
+    if (dense != nullptr) {  // each trajectory is one step that stays where it is
+      *dense = {d, 0, t0, t1, {}, std::vector<double>(n, t0), std::vector<double>(n, 1.0), {}};
+      for (std::size_t i = 0; i <= n; ++i) dense->first.push_back(i);
+      dense->coefficients.assign(x.begin(), x.end());
+    }
     for (std::size_t j = 0; j < t_eval.size(); ++j) {
       std::copy(x.begin(), x.end(), out.x_eval.begin() + std::ptrdiff_t(j * x.size()));
+      std::copy(out.carried.begin(), out.carried.end(),
+                out.carried_eval.begin() + std::ptrdiff_t(j * n * width));
     }
   }
   if (n == 0 || t0 == t1) return;
 
   // A block's working set, some ten arrays, should stay in the first two levels of cache.
-  const bool fixed = !adaptive(options.method);
-  const std::size_t block = std::clamp<std::size_t>((fixed ? 512 : 256) / d, 8, 256);
+  const bool fixed = !method.adaptive();
+  const std::size_t block = std::clamp<std::size_t>((fixed ? 512 : 256) / (d + width), 8, 256);
   const std::size_t longest = fixed ? block : 8 * block;
   std::size_t pieces = (n + longest - 1) / longest;
   if (pieces < 16) pieces = std::min<std::size_t>(16, (n + 63) / 64);
-  const std::size_t piece = field.foreign() ? n : ((n + pieces - 1) / pieces + 7) / 8 * 8;
-  const std::size_t capacity = field.foreign() ? n : std::min({piece, fixed ? piece : block, n});
-  const double evaluations = double(problem.method.stages) * (fixed ? double(options.steps) : 20);
-  const double work = double(n) * evaluations * (field.cost_ns() + double(d) * 2);
+  std::size_t piece = ((n + pieces - 1) / pieces + 7) / 8 * 8, capacity = std::min(piece, block);
+  if (field.foreign()) piece = capacity = n;
+  const double evaluations =
+      double(method.stages) * (fixed ? double(options.steps) : 20) * (width > 0 ? 2 : 1);
+  const double work = double(n) * evaluations * (field.cost_ns() + 2 * double(d + width));
   const int threads = field.foreign() ? 1 : threads_for(work, options.threads);
   if (fixed) {
-    solve<FixedLanes>(problem, piece, capacity, threads);
+    solve<FixedLanes>(problem, piece, std::max(capacity, piece), threads, dense);
   } else {
-    solve<AdaptiveLanes>(problem, piece, capacity, threads);
+    solve<AdaptiveLanes>(problem, piece, capacity, threads, dense);
+    if (d == 1) mark_crossed(problem);
   }
 }
 
 Flow integrate(const AnyField& field, std::span<const double> x, double t0, double t1,
                const FlowOptions& options, std::span<const double> t_eval) {
-  const std::size_t n = x.size() / std::max<std::size_t>(1, field.dim());
-  Flow flow{std::vector<double>(x.size()),
-            std::vector<double>(n),
-            std::vector<FlowStatus>(n),
-            std::vector<std::int32_t>(n),
-            std::vector<std::int32_t>(n),
-            std::vector<std::int32_t>(n),
-            std::vector<double>(x.size() * t_eval.size())};
-  integrate(
-      field, x, t0, t1, t_eval, options,
-      {flow.x, flow.t, flow.status, flow.steps, flow.rejected, flow.evaluations, flow.x_eval});
+  const std::size_t d = std::max<std::size_t>(1, field.dim()), n = x.size() / d;
+  const std::size_t carried = n * carried_width(options.carried, d);
+  Flow flow;
+  flow.x.resize(x.size());
+  flow.carried.resize(carried);
+  flow.t.resize(n);
+  flow.status.resize(n);
+  for (auto* counts : {&flow.steps, &flow.rejected, &flow.evaluations}) counts->resize(n);
+  flow.x_eval.resize(x.size() * t_eval.size());
+  flow.carried_eval.resize(carried * t_eval.size());
+  integrate(field, x, t0, t1, t_eval, options,
+            {flow.x, flow.carried, flow.t, flow.status, flow.steps, flow.rejected, flow.evaluations,
+             flow.x_eval, flow.carried_eval});
   return flow;
+}
+
+void DenseFlow::operator()(std::span<const double> t, std::span<double> x, int threads) const {
+  const std::size_t n = first.size() - 1, row = (degree + 1) * dim;
+  const bool forward = t1 >= t0;
+  check(x.size() == t.size() * n * dim, "x must have room for each trajectory at each time");
+  for (const double at : t) {
+    check(at >= std::min(t0, t1) && at <= std::max(t0, t1),
+          "t must lie in [" + std::to_string(std::min(t0, t1)) + ", " +
+              std::to_string(std::max(t0, t1)) + "], got " + std::to_string(at));
+  }
+  constexpr std::size_t block = 256;
+  const double work = double(x.size()) * (20 + 2 * double(degree));
+  parallel_for((n + block - 1) / block, threads_for(work, threads), [&](std::size_t b) noexcept {
+    for (std::size_t i = b * block; i < std::min(n, (b + 1) * block); ++i) {
+      const auto begin = start.begin() + std::ptrdiff_t(first[i]);
+      const auto end = start.begin() + std::ptrdiff_t(first[i + 1]);
+      for (std::size_t j = 0; j < t.size(); ++j) {
+        double* to = &x[(j * n + i) * dim];
+        const auto after = std::upper_bound(
+            begin, end, t[j], [&](double a, double s) { return forward ? a < s : a > s; });
+        const auto k = static_cast<std::size_t>(after - start.begin());
+        if (after == begin) {
+          std::fill_n(to, dim, std::numeric_limits<double>::quiet_NaN());
+          continue;
+        }
+        const double s = (t[j] - start[k - 1]) / h[k - 1];
+        const double* c = &coefficients[(k - 1) * row];
+        for (std::size_t d = 0; d < dim; ++d) {
+          double sum = 0;
+          for (std::size_t p = degree + 1; p-- > 0;) sum = sum * s + c[p * dim + d];
+          // A little beyond the last step is rounding; further, the trajectory never got there.
+          to[d] = s <= 1 + 1e-9 ? sum : std::numeric_limits<double>::quiet_NaN();
+        }
+      }
+    }
+  });
+}
+
+std::size_t find_crossings(std::span<const double> x0, std::span<const double> x,
+                           std::span<const double> slack, std::span<bool> crossed) {
+  const std::size_t n = x0.size();
+  check(x.size() == n && slack.size() == n && crossed.size() == n,
+        "x, slack and crossed must have the size of x0");
+  std::fill(crossed.begin(), crossed.end(), false);
+  std::vector<std::pair<double, std::size_t>> order;
+  order.reserve(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (std::isfinite(x0[i]) && std::isfinite(x[i])) order.emplace_back(x0[i], i);
+  }
+  if (!std::is_sorted(order.begin(), order.end())) std::sort(order.begin(), order.end());
+  // Points that start together keep no order: each is compared with those that start elsewhere.
+  const auto sweep = [&](auto from, auto to, double sign) {
+    double furthest = -std::numeric_limits<double>::infinity(), pending = furthest;
+    for (auto group = from; from != to; ++from) {
+      if (from->first != group->first) group = from, furthest = std::max(furthest, pending);
+      const std::size_t i = from->second;
+      if (sign * x[i] + slack[i] < furthest) crossed[i] = true;
+      pending = std::max(pending, sign * x[i] - slack[i]);
+    }
+  };
+  sweep(order.begin(), order.end(), 1.0);
+  sweep(order.rbegin(), order.rend(), -1.0);
+  return static_cast<std::size_t>(std::count(crossed.begin(), crossed.end(), true));
 }
 
 }  // namespace recouple

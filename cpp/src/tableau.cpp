@@ -1,7 +1,6 @@
 #include "tableau.hpp"
 
-#include <algorithm>
-#include <cassert>
+#include <utility>
 
 namespace recouple {
 namespace {
@@ -274,17 +273,42 @@ Tableau dop853() {
 
 }  // namespace
 
-void Tableau::interpolation(double s, std::vector<double>& w) const noexcept {
-  const double r = 1 - s;
-  std::fill(w.begin(), w.end(), 0.0);
-  for (const Weight& b : a[stages]) w[b.stage] += s * s * (3 - 2 * s) * b.value;
-  w[0] += s * r * r;
-  w[stages] -= s * s * r;
-  double basis = s * s * r * r;
-  for (std::size_t i = 0; i < dense.size(); ++i) {
-    for (const Weight& d : dense[i]) w[d.stage] += basis * d.value;
-    basis *= i % 2 == 0 ? s : r;
+Terms terms(const Row& row, const std::vector<double*>& k, std::size_t offset) noexcept {
+  Terms sum;
+  for (const Weight& w : row) {
+    sum.rate[sum.size] = k[w.stage] + offset;
+    sum.weight[sum.size++] = w.value;
   }
+  return sum;
+}
+
+std::vector<Row> Tableau::polynomial() const {
+  using Powers = std::vector<double>;  // coefficients of s, s^2, ...
+  const std::size_t degree = bump.empty() ? 3 : 3 + bump.size();
+  std::vector<Powers> of_stage(rates(), Powers(degree, 0.0));
+  const auto add = [&](std::size_t stage, double weight, const Powers& basis) {
+    for (std::size_t p = 0; p < basis.size(); ++p) of_stage[stage][p] += weight * basis[p];
+  };
+  for (const Weight& b : a[stages]) add(b.stage, b.value, {0, 3, -2});
+  add(0, 1, {1, -2, 1});
+  add(stages, 1, {0, -1, 1});
+  Powers basis = {0, 1, -2, 1};  // s^2 r^2, then times s and r in turn
+  for (std::size_t i = 0; i < bump.size(); ++i) {
+    for (const Weight& d : bump[i]) add(d.stage, d.value, basis);
+    Powers next(basis.size() + 1, 0.0);
+    for (std::size_t p = 0; p < basis.size(); ++p) {
+      next[p + 1] += i % 2 == 0 ? basis[p] : -basis[p];
+      if (i % 2 == 1) next[p] += basis[p];
+    }
+    basis = std::move(next);
+  }
+  std::vector<Row> rows(degree);
+  for (std::size_t p = 0; p < degree; ++p) {
+    for (std::size_t j = 0; j < rates(); ++j) {
+      if (of_stage[j][p] != 0) rows[p].push_back({j, of_stage[j][p]});
+    }
+  }
+  return rows;
 }
 
 const Tableau& tableau(Method method) noexcept {

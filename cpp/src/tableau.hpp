@@ -17,33 +17,28 @@ using Row = std::vector<Weight>;  // without the zeros
 
 // Stage j is k_j = v(t + c_j h, x + h sum_i a_ji k_i). Row `stages` of a is the new point y, and
 // k_stages = v(t + h, y) is the first stage of the next step; rows beyond serve dense output alone.
-//
-// Dense output is cubic Hermite interpolation plus a bump that leaves both ends alone: with
-// r = 1 - s and f_i = h sum_j d_ij k_j,
-//   x(t + s h) = Hermite + s^2 r^2 (f_0 + s (f_1 + r (f_2 + s f_3))).
 struct Tableau {
   int order;
   std::size_t stages;
   std::vector<double> c;
   std::vector<Row> a;
-  std::vector<Row> error;  // weights of the error estimate; two for dop853, see squared_error
-  std::vector<Row> dense;  // d_0, d_1, ...
-  double alpha, beta;      // of the step-size controller
+  std::vector<Row> error;  // weights of the error estimate; two for dop853
+  // Dense output is cubic Hermite interpolation plus a bump that leaves both ends alone: with
+  // r = 1 - s and f_i = h sum_j bump_ij k_j,
+  //   x(t + s h) = Hermite + s^2 r^2 (f_0 + s (f_1 + r (f_2 + s f_3))).
+  std::vector<Row> bump;
+  double alpha, beta;  // of the step-size controller
 
   bool adaptive() const noexcept { return !error.empty(); }
   std::size_t rates() const noexcept { return a.size(); }  // stages kept at once
   std::size_t extra() const noexcept { return a.size() - stages - 1; }
 
-  // The sum of row `row` of `weights` over the stages k, as the kernels take it.
-  static Terms terms(const Row& row, const std::vector<double*>& k) noexcept {
-    Terms sum;
-    for (const Weight& w : row) sum.rate[sum.size] = k[w.stage], sum.weight[sum.size++] = w.value;
-    return sum;
-  }
-
-  // Weights of the stages in x(t + s h) - x(t), divided by h, added up in w (rates() of them).
-  void interpolation(double s, std::vector<double>& w) const noexcept;
+  // The same as a polynomial: x(t + s h) = x + h sum_p s^(p+1) sum_j polynomial[p][j] k_j.
+  std::vector<Row> polynomial() const;
 };
+
+// The sum of a row over the stages, each read from its element `offset` on, as the kernels take it.
+Terms terms(const Row& row, const std::vector<double*>& k, std::size_t offset = 0) noexcept;
 
 const Tableau& tableau(Method method) noexcept;
 

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
 #include "bind_field.hpp"
 #include "recouple/flow.hpp"
 
@@ -6,8 +10,74 @@ namespace {
 
 using Counts = py::array_t<std::int32_t, py::array::c_style>;
 
-std::span<std::int32_t> writable(Counts& a) {
+std::span<std::int32_t> counts(Counts& a) {
   return {a.mutable_data(), static_cast<std::size_t>(a.size())};
+}
+
+void require_finite(const Array& x, std::size_t dim) {
+  const double* bad =
+      std::find_if_not(x.data(), x.data() + x.size(), [](double v) { return std::isfinite(v); });
+  if (bad == x.data() + x.size()) return;
+  throw py::value_error("x0 must be finite, got " + std::to_string(*bad) + " at point " +
+                        std::to_string(static_cast<std::size_t>(bad - x.data()) / dim));
+}
+
+// The exception of the field's callable, or None; anything else that was thrown goes on.
+py::object error_of(const Field& field) {
+  try {
+    field.rethrow();
+  } catch (py::error_already_set& error) {
+    return py::reinterpret_borrow<py::object>(error.value());
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+    return py::reinterpret_borrow<py::object>(py::error_already_set().value());
+  }
+  return py::none();
+}
+
+Array as_array(const std::vector<double>& values) {
+  Array out = allocate({static_cast<py::ssize_t>(values.size())});
+  std::copy(values.begin(), values.end(), out.mutable_data());
+  return out;
+}
+
+std::vector<double> as_vector(const py::handle& array) {
+  const auto values = array.cast<Array>();
+  return {values.data(), values.data() + values.size()};
+}
+
+py::tuple integrate_points(const Field& field, const Array& x, double t0, double t1,
+                           const Array& t_eval, FlowOptions options, bool dense,
+                           const py::object& progress) {
+  const std::size_t dim = field.any.dim(), points = static_cast<std::size_t>(x.size()) / dim;
+  const auto n = static_cast<py::ssize_t>(points), times = t_eval.size();
+  const auto d = static_cast<py::ssize_t>(dim);
+  const auto width = static_cast<py::ssize_t>(carried_width(options.carried, dim));
+  require_finite(x, dim);
+  Array end = allocate({n, d}), carried = allocate({n, width}), reached = allocate({n});
+  Array x_eval = allocate({times, n, d}), carried_eval = allocate({times, n, width});
+  Counts steps(n), rejected(n), evaluations(n);
+  py::array_t<std::uint8_t> status(n);
+  static_assert(sizeof(FlowStatus) == 1);
+  Watch watch(progress);
+  options.progress = watch.progress();
+  std::unique_ptr<DenseFlow> all = dense ? std::make_unique<DenseFlow>() : nullptr;
+  const FlowView out{
+      writable(end),         writable(carried),
+      writable(reached),     {reinterpret_cast<FlowStatus*>(status.mutable_data()), points},
+      counts(steps),         counts(rejected),
+      counts(evaluations),   writable(x_eval),
+      writable(carried_eval)};
+  const auto xs = view(x), ts = view(t_eval);
+  {
+    py::gil_scoped_release release;
+    integrate(field.any, xs, t0, t1, ts, options, out, all.get());
+  }
+  watch.rethrow();
+  const bool ok = std::all_of(out.status.begin(), out.status.end(),
+                              [](FlowStatus s) { return s == FlowStatus::ok; });
+  return py::make_tuple(end, carried, reached, status, steps, rejected, evaluations, x_eval,
+                        carried_eval, std::move(all), ok, error_of(field));
 }
 
 }  // namespace
@@ -22,42 +92,71 @@ void bind_flow(py::module_& m) {
       .value("dopri5", Method::dopri5)
       .value("tsit5", Method::tsit5)
       .value("dop853", Method::dop853);
+  py::enum_<Carried>(m, "Carried", "What points carry along.")
+      .value("nothing", Carried::nothing)
+      .value("log_det", Carried::log_det)
+      .value("jacobian", Carried::jacobian);
+  py::class_<DenseFlow>(m, "DenseFlow", "Trajectories as piecewise polynomials.")
+      .def(
+          "__call__",
+          [](const DenseFlow& flow, const Array& t, int threads) {
+            Array x = allocate({t.size(), static_cast<py::ssize_t>(flow.first.size() - 1),
+                                static_cast<py::ssize_t>(flow.dim)});
+            const auto ts = view(t);
+            const auto xs = writable(x);
+            py::gil_scoped_release release;
+            flow(ts, xs, threads);
+            return x;
+          },
+          "t"_a.noconvert(), "threads"_a = 0)
+      .def(py::pickle(
+          [](const DenseFlow& f) {
+            return py::make_tuple(f.dim, f.degree, f.t0, f.t1, f.first, as_array(f.start),
+                                  as_array(f.h), as_array(f.coefficients));
+          },
+          [](const py::tuple& s) {
+            return DenseFlow{s[0].cast<std::size_t>(),
+                             s[1].cast<std::size_t>(),
+                             s[2].cast<double>(),
+                             s[3].cast<double>(),
+                             s[4].cast<std::vector<std::size_t>>(),
+                             as_vector(s[5]),
+                             as_vector(s[6]),
+                             as_vector(s[7])};
+          }));
   m.def(
       "integrate",
       [](const Field& field, const Array& x, double t0, double t1, const Array& t_eval,
          Method method, double rtol, double atol, std::size_t max_steps, std::size_t steps,
-         int threads, py::object progress) {
-        const auto n =
-            static_cast<py::ssize_t>(static_cast<std::size_t>(x.size()) / field.any.dim());
-        Array end = allocate_like(x), time = allocate({n});
-        Counts taken(n), rejected(n), evaluations(n);
-        py::array_t<std::uint8_t> status(n);
-        std::vector<py::ssize_t> shape{x.shape(), x.shape() + x.ndim()};
-        shape.insert(shape.begin(), t_eval.size());
-        Array at = allocate(shape);
-        Watch watch(std::move(progress));
-        FlowOptions options{method, rtol, atol, max_steps, steps, threads, watch.progress()};
-        static_assert(sizeof(FlowStatus) == 1);
-        const FlowView out{
-            writable(end),
-            writable(time),
-            {reinterpret_cast<FlowStatus*>(status.mutable_data()), static_cast<std::size_t>(n)},
-            writable(taken),
-            writable(rejected),
-            writable(evaluations),
-            writable(at)};
-        const auto xs = view(x), ts = view(t_eval);
-        {
-          py::gil_scoped_release release;
-          integrate(field.any, xs, t0, t1, ts, options, out);
-        }
-        watch.rethrow();
-        field.rethrow();
-        return py::make_tuple(end, time, status, taken, rejected, evaluations, at);
+         Carried carried, double difference, bool hutchinson, std::uint64_t seed, bool dense,
+         int threads, const py::object& progress) {
+        return integrate_points(field, x, t0, t1, t_eval,
+                                {method,
+                                 rtol,
+                                 atol,
+                                 max_steps,
+                                 steps,
+                                 carried,
+                                 {difference, hutchinson, seed},
+                                 threads,
+                                 {}},
+                                dense, progress);
       },
       "field"_a, "x"_a.noconvert(), "t0"_a, "t1"_a, "t_eval"_a.noconvert(), "method"_a, "rtol"_a,
-      "atol"_a, "max_steps"_a, "steps"_a, "threads"_a, "progress"_a,
-      "Ends, times, status, steps, rejected, evaluations, points at t_eval.");
+      "atol"_a, "max_steps"_a, "steps"_a, "carried"_a, "difference"_a, "hutchinson"_a, "seed"_a,
+      "dense"_a, "threads"_a, "progress"_a,
+      "Ends, carried, times, status, steps, rejected, evaluations, points and carried at t_eval, "
+      "dense output, whether all is well, the field's exception.");
+  m.def(
+      "crossings",
+      [](const Array& x0, const Array& x, const Array& slack) {
+        py::array_t<bool> crossed(x0.size());
+        find_crossings(view(x0), view(x), view(slack),
+                       {crossed.mutable_data(), static_cast<std::size_t>(crossed.size())});
+        return crossed;
+      },
+      "x0"_a.noconvert(), "x"_a.noconvert(), "slack"_a.noconvert(),
+      "Which points changed their order.");
 }
 
 }  // namespace recouple::bindings

@@ -25,8 +25,17 @@ from recouple.field import (
     velocity_from_denoiser,
     velocity_from_score,
 )
-from recouple.flow import Flow, integrate
 from recouple.interpolant import COSINE, LINEAR, TRIGONOMETRIC, Interpolant, custom_interpolant
+from recouple.field import GridField, VelocityField, as_field, velocity_field
+from recouple.flow import (
+    Flow,
+    FlowMap,
+    FlowStatus,
+    PushedLaw,
+    crossings,
+    integrate,
+    log_likelihood,
+from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
 from recouple.inverse import (
     ErrorBar,
     Recovery,
@@ -103,6 +112,11 @@ __all__ = [
     "COSINE",
     "LINEAR",
     "TRIGONOMETRIC",
+    "Empirical",
+    "Flow",
+    "FlowMap",
+    "FlowStatus",
+    "PushedLaw",
     "AtomicPlan",
     "Atoms",
     "DatasetPlan",
@@ -155,7 +169,9 @@ __all__ = [
     "energy_distance",
     "expected_ends",
     "include_dir",
+    "crossings",
     "integrate",
+    "log_likelihood",
     "load_plan",
     "max_sliced_wasserstein",
     "minibatch_plan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,11 @@ class VelocityField:
     def dim(self) -> int:
         """Dimension D of the space the field lives on."""
         return self._core.dim
+
+    @property
+    def t_range(self) -> tuple[float, float]:
+        """Times at which the field is known: [0, 1] for a plan's, all for a callable's."""
+        return (0.0, 1.0) if self._maker is velocity_field else (-math.inf, math.inf)
 
     @property
     def native(self) -> bool:

@@ -76,6 +76,11 @@ class GridField(VelocityField):
         self.method = method
         self.extrapolation = extrapolation
 
+    @property
+    def t_range(self) -> tuple[float, float]:
+        """First and last time of the grid."""
+        return float(self.t[0]), float(self.t[-1])
+
     def __repr__(self) -> str:
         return (
             f"GridField({len(self.t)} times on [{self.t[0]:g}, {self.t[-1]:g}] x "
