@@ -8,7 +8,7 @@
 namespace recouple {
 namespace {
 
-constexpr double log_no_error = -13.287712379549449;  // log2(1e-4): the controller's floor
+constexpr double nothing_expected = -1000;  // log2 of an error
 
 const FlowKernels& kernel() noexcept {
   return kernels<FlowKernels>();
@@ -19,14 +19,14 @@ const FlowKernels& kernel() noexcept {
 AdaptiveLanes::AdaptiveLanes(const Problem& problem, std::size_t capacity)
     : LaneBlock(problem, capacity),
       capacity_(capacity),
-      controller_{problem.method.alpha, problem.method.beta, problem.t1,
+      controller_{double(problem.method.order), problem.t1,
                   16 * std::numeric_limits<double>::epsilon() *
                       std::max(std::abs(problem.t0), std::abs(problem.t1)),
                   double(problem.options.max_steps)} {
   const std::size_t room = (capacity + 7) / 8 * 8;
   lane_memory_.resize(13 * room);
   double* next = lane_memory_.data();
-  for (double** array : {&lanes_.t, &lanes_.h, &lanes_.log_error, &lanes_.growth, &lanes_.steps,
+  for (double** array : {&lanes_.t, &lanes_.h, &lanes_.expected, &lanes_.growth, &lanes_.steps,
                          &lanes_.rejected, &lanes_.accepted, &lanes_.event, &times_, &started_,
                          &used_, &error2_, &dense_evaluations_}) {
     *array = std::exchange(next, next + room);
@@ -61,7 +61,7 @@ bool AdaptiveLanes::load(std::size_t first, std::size_t count) noexcept {
     begin(lane, first + i);
     lanes_.t[lane] = problem_.t0;
     lanes_.h[lane] = 0;
-    lanes_.log_error[lane] = log_no_error;
+    lanes_.expected[lane] = nothing_expected;
     lanes_.growth[lane] = 10;
     lanes_.steps[lane] = lanes_.rejected[lane] = dense_evaluations_[lane] = 0;
   }
@@ -99,20 +99,24 @@ void AdaptiveLanes::choose_first_step(std::size_t lane, const double* probe) noe
   place = std::sqrt(place / double(dim_));
   rate = std::sqrt(rate / double(dim_));
   double& h = lanes_.h[lane];
+  double error_rate = 0;  // the error expected of a step h is error_rate h^order
   if (probe == nullptr) {
     h = place < 1e-5 || !(rate >= 1e-5) ? 0 : 0.01 * place / rate;
     h = std::max(h, 1e-6 * std::abs(span));
   } else {
     const double tried = std::abs(h);
     change = std::sqrt(change / double(dim_)) / tried;
-    const double largest = std::max(rate, change);
-    const double order = double(problem_.method.order);
-    h = !(largest > 1e-15) ? std::max(1e-6 * std::abs(span), 1e-3 * tried)
-                           : std::pow(0.01 / largest, 1 / order);
+    error_rate = std::max(rate, change);
+    h = !(error_rate > 1e-15) ? std::max(1e-6 * std::abs(span), 1e-3 * tried)
+                              : std::pow(0.01 / error_rate, 1 / double(problem_.method.order));
     h = std::min(100 * tried, h);
     if (!(h > 0)) h = 0.1 * tried;  // the probe was not finite
   }
-  h = std::copysign(std::min(h, std::abs(span)), span);
+  h = std::min(h, std::abs(span));
+  if (error_rate > 0 && std::isfinite(error_rate)) {
+    lanes_.expected[lane] = std::log2(error_rate) + double(problem_.method.order) * std::log2(h);
+  }
+  h = std::copysign(h, span);
 }
 
 bool AdaptiveLanes::step() noexcept {
@@ -220,7 +224,7 @@ void AdaptiveLanes::retire(std::size_t lane, FlowStatus status) noexcept {
       2 + attempts * double(problem_.method.stages) + dense_evaluations_[lane];
   end(lane, status, lanes_.t[lane], lanes_.steps[lane], lanes_.rejected[lane], evaluations);
   // Events are read from the last lane down, so the one that moves in has been dealt with.
-  for (double* array : {lanes_.t, lanes_.h, lanes_.log_error, lanes_.growth, lanes_.steps,
+  for (double* array : {lanes_.t, lanes_.h, lanes_.expected, lanes_.growth, lanes_.steps,
                         lanes_.rejected, dense_evaluations_}) {
     array[lane] = array[active_];
   }

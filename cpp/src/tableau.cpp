@@ -8,7 +8,7 @@ namespace {
 Tableau fixed_steps(int order, std::vector<double> c, std::vector<Row> a) {
   const std::size_t stages = c.size();
   c.push_back(1);
-  return {order, stages, std::move(c), std::move(a), {}, {}, 0, 0};
+  return {order, stages, std::move(c), std::move(a), {}, {}};
 }
 
 Tableau euler() {
@@ -39,9 +39,7 @@ Tableau bosh3() {
           {0, 0.5, 0.75, 1},
           {{}, {{0, 0.5}}, {{1, 0.75}}, {{0, 2.0 / 9}, {1, 1.0 / 3}, {2, 4.0 / 9}}},
           {{{0, 5.0 / 72}, {1, -1.0 / 12}, {2, -1.0 / 9}, {3, 1.0 / 8}}},
-          {},
-          1.0 / 3 - 0.75 * 0.04,
-          0.04};
+          {}};
 }
 
 // Dormand & Prince (1980), A family of embedded Runge-Kutta formulae; dense output from Hairer,
@@ -73,9 +71,7 @@ Tableau dopri5() {
         {3, -10690763975.0 / 1880347072.0},
         {4, 701980252875.0 / 199316789632.0},
         {5, -1453857185.0 / 822651844.0},
-        {6, 69997945.0 / 29380423.0}}},
-      1.0 / 5 - 0.75 * 0.04,
-      0.04};
+        {6, 69997945.0 / 29380423.0}}}};
 }
 
 // Tsitouras (2011), Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying
@@ -116,9 +112,7 @@ Tableau tsit5() {
             {3, -16.54810288924490272},
             {4, 47.37952196281928122},
             {5, -34.87065786149660974},
-            {6, 2.5}}},
-          1.0 / 5 - 0.75 * 0.04,
-          0.04};
+            {6, 2.5}}}};
 }
 
 // Hairer, Norsett & Wanner (1993), Solving Ordinary Differential Equations I, II.5 and II.6 (dense
@@ -266,9 +260,7 @@ Tableau dop853() {
         {12, -43.53345659001114},
         {13, 96.32455395918828},
         {14, -39.17726167561544},
-        {15, -149.72683625798564}}},
-      1.0 / 8,
-      0};
+        {15, -149.72683625798564}}}};
 }
 
 }  // namespace

@@ -27,7 +27,6 @@ struct Tableau {
   // r = 1 - s and f_i = h sum_j bump_ij k_j,
   //   x(t + s h) = Hermite + s^2 r^2 (f_0 + s (f_1 + r (f_2 + s f_3))).
   std::vector<Row> bump;
-  double alpha, beta;  // of the step-size controller
 
   bool adaptive() const noexcept { return !error.empty(); }
   std::size_t rates() const noexcept { return a.size(); }  // stages kept at once

@@ -92,11 +92,13 @@ inline double rough_log2(double x) noexcept {
 ControlSummary control(const Controller& c, const double* error2, const Lanes& lanes,
                        std::size_t n) noexcept {
   constexpr double log_safety = -0.15200309344504997;  // log2(0.9)
-  constexpr double log_floor = -13.287712379549449;    // log2(1e-4): beyond, luck says little
+  constexpr double log_luck = 3.3219280948873623;      // log2(10)
+  constexpr double nothing = -1000;
   constexpr double shrink = 0.2, growth = 10, ln2 = 0.69314718055994530942;
-  double *t = lanes.t, *h = lanes.h, *log_error = lanes.log_error, *cap = lanes.growth;
+  double *t = lanes.t, *h = lanes.h, *expected = lanes.expected, *cap = lanes.growth;
   double *steps = lanes.steps, *rejected = lanes.rejected;
   double *accepted = lanes.accepted, *event = lanes.event;
+  const double alpha = 1 / c.order;
   double accepts = 0, events = 0;
 #pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
@@ -104,8 +106,9 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
     const bool finite = e2 < 1e300, good = e2 <= 1;
     double bounded = finite ? e2 : 1e300;
     bounded = bounded > 1e-30 ? bounded : 1e-30;
-    const double log_e = 0.5 * rough_log2(bounded);
-    double factor = vec_exp(ln2 * (log_safety - c.alpha * log_e + c.beta * log_error[i]));
+    const double seen = 0.5 * rough_log2(bounded), least = expected[i] - log_luck;
+    const double log_e = seen > least ? seen : least;
+    double factor = vec_exp(ln2 * (log_safety - alpha * log_e));
     factor = factor > shrink ? factor : shrink;
     factor = factor < cap[i] ? factor : cap[i];
     factor = finite ? factor : 0.1;
@@ -118,8 +121,8 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
     const double size = __builtin_fabs(wanted), room = __builtin_fabs(rest);
     // The last two steps share what is left, so that no sliver remains.
     const double next = size >= room ? rest : (2 * size > room ? 0.5 * rest : wanted);
-    const double kept = log_e > log_floor ? log_e : log_floor;
-    log_error[i] = good ? kept : log_error[i];
+    const double ratio = next / h[i];
+    expected[i] = finite ? log_e + c.order * rough_log2(ratio > 1e-300 ? ratio : 1) : nothing;
     cap[i] = good ? growth : 1;
     t[i] = now;
     h[i] = next;

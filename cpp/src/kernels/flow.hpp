@@ -14,9 +14,13 @@ struct Terms {
 };
 
 // Step sizes against errors: with e the error of a step in units of what is allowed,
-//   h_next = h * clamp(0.9 e^-alpha e_before^beta).
+//   h_next = h * clamp(0.9 e^(-1 / order)).
+//
+// A single trajectory has few coordinates, so that an estimate can vanish by chance. The step
+// before lets one expect about e_before (h / h_before)^order; of an estimate far below that, no
+// more than a factor of ten is believed, and steps grow far only after two small errors in a row.
 struct Controller {
-  double alpha, beta;
+  double order;
   double t1, h_min;
   double max_steps;
 };
@@ -24,8 +28,8 @@ struct Controller {
 // What a lane carries from step to step. Counts are doubles so that all of it is one kind of lane.
 struct Lanes {
   double *t, *h;
-  double* log_error;  // log2 of the error of the last accepted step
-  double* growth;     // largest factor the next step may grow by: 1 after a rejection
+  double* expected;  // log2 of the error that the step before lets one expect
+  double* growth;    // largest factor the next step may grow by: 1 after a rejection
   double *steps, *rejected;
   double* accepted;  // of the last step: 1 or 0
   double* event;     // of the last step, one of lane_event
