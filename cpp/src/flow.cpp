@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "lanes.hpp"
+#include "flow_lanes.hpp"
 
 namespace recouple {
 namespace {
@@ -34,14 +34,14 @@ void validate(const AnyField& field, std::span<const double> x, double t0, doubl
         "out must have room for each point and each time of t_eval");
   check(std::isfinite(o.differences.step) && o.differences.step > 0,
         "differences.step must be positive, got " + std::to_string(o.differences.step));
-  if (adaptive(o.method)) {
+  if (o.steps == 0) {
+    check(adaptive(o.method),
+          "steps must be at least 1 for " + std::string(name(o.method)) + ", got 0");
     check(std::isfinite(o.rtol) && o.rtol > 0,
           "rtol must be positive, got " + std::to_string(o.rtol));
     check(std::isfinite(o.atol) && o.atol >= 0,
           "atol must not be negative, got " + std::to_string(o.atol));
     check(o.max_steps >= 1, "max_steps must be at least 1, got 0");
-  } else {
-    check(o.steps >= 1, "steps must be at least 1, got 0");
   }
   double before = t0;
   for (const double t : t_eval) {
@@ -208,7 +208,7 @@ void integrate(const AnyField& field, std::span<const double> x, double t0, doub
   if (n == 0 || t0 == t1) return;
 
   // A block's working set, some ten arrays, should stay in the first two levels of cache.
-  const bool fixed = !method.adaptive();
+  const bool fixed = options.steps > 0;
   const std::size_t block = std::clamp<std::size_t>((fixed ? 512 : 256) / (d + width), 8, 256);
   const std::size_t longest = fixed ? block : 8 * block;
   std::size_t pieces = (n + longest - 1) / longest;

@@ -18,7 +18,7 @@ namespace recouple {
 
 enum class Method { euler, midpoint, heun, rk4, bosh3, dopri5, tsit5, dop853 };
 
-// Whether the method chooses its own steps; the others take FlowOptions::steps equal ones.
+// Whether the method can choose its own steps; the others need FlowOptions::steps equal ones.
 bool adaptive(Method method) noexcept;
 std::string_view name(Method method) noexcept;
 
@@ -51,7 +51,7 @@ struct FlowOptions {
   Method method = Method::dopri5;
   double rtol = 1e-6, atol = 1e-9;  // adaptive: error allowed per step, atol + rtol |x|
   std::size_t max_steps = 100'000;  // adaptive: steps, taken or rejected, per trajectory
-  std::size_t steps = 100;          // fixed steps
+  std::size_t steps = 0;            // this many equal steps; 0 lets the method choose
   Carried carried = Carried::nothing;
   Differences differences;
   int threads = 0;

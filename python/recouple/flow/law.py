@@ -85,7 +85,8 @@ class PushedLaw:
 
     def cdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """P(phi(X) <= x)."""
-        return self.source.cdf(self._extended(self._map.inverse, "x", x, num_threads))
+        at = self._extended(self._map.inverse, "x", x, num_threads)
+        return self.source.cdf(at)
 
     def sf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """P(phi(X) > x)."""
@@ -94,10 +95,12 @@ class PushedLaw:
 
     def ppf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Quantile."""
+        self._require_line()
         return self._extended(self._map, "x", self.source.ppf(u), num_threads)
 
     def isf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Upper quantile."""
+        self._require_line()
         at = (
             self.source.isf(u)
             if hasattr(self.source, "isf")
@@ -126,7 +129,7 @@ class PushedLaw:
 
     def std(self) -> float:
         """Standard deviation."""
-        return self.var() ** 0.5
+        return float(np.sqrt(self.var()))
 
     def __repr__(self) -> str:
         return f"PushedLaw({self.source!r} from t = {self._map.t0:g} to {self._map.t1:g})"
@@ -141,11 +144,15 @@ class PushedLaw:
         values = np.concatenate([self.ppf(u), [self.median()], self.isf(u)[::-1]])
         return values, weights / weights.sum()
 
+    def _require_line(self) -> None:
+        if not self._line:
+            raise ValueError(
+                f"cdfs and quantiles belong to laws on the line, got one in R^{self._map.field.dim}"
+            )
+
     def _extended(self, flow_map: FlowMap, name: str, x: Any, num_threads: int | None) -> Any:
         """Map points of the extended line: infinities stay where they are."""
-        if not self._line:
-            raise ValueError(f"{name}: cdf and quantile belong to laws on the line, this one is in "
-                             f"R^{self._map.field.dim}")  # fmt: skip
+        self._require_line()
         at = real_array(name, x, finite=False, empty=True)
         if np.isnan(at).any():
             raise ValueError(f"{name} must not hold NaN")

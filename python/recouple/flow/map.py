@@ -59,25 +59,24 @@ class FlowMap:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        if self.method in FIXED:
+        if self.method not in FIXED + ADAPTIVE:
+            raise ValueError(
+                f"method must be one of {', '.join(FIXED + ADAPTIVE)}, got {self.method!r}"
+            )
+        if self.steps is not None:
             if self.rtol is not None or self.atol is not None:
-                raise ValueError(f"{self.method} takes equal steps: give steps, not rtol or atol")
-            if self.steps is None:
-                raise ValueError(f"{self.method} takes equal steps: give steps, their number")
+                raise ValueError("give steps for equal steps, or rtol and atol, not both")
             put(self, "steps", whole_number("steps", self.steps, minimum=1))
-        elif self.method in ADAPTIVE:
-            if self.steps is not None:
-                raise ValueError(
-                    f"{self.method} chooses its own steps: give rtol and atol, not steps"
-                )
+        elif self.method in FIXED:
+            raise ValueError(
+                f"{self.method} takes equal steps: give steps, their number"
+                + ("" if self.rtol is None and self.atol is None else ", not rtol or atol")
+            )
+        else:
             rtol = 1e-6 if self.rtol is None else real_number("rtol", self.rtol, positive=True)
             atol = 1e-3 * rtol if self.atol is None else real_number("atol", self.atol, minimum=0)
             put(self, "rtol", rtol)
             put(self, "atol", atol)
-        else:
-            raise ValueError(
-                f"method must be one of {', '.join(FIXED + ADAPTIVE)}, got {self.method!r}"
-            )
         put(self, "max_steps", whole_number("max_steps", self.max_steps, minimum=1))
         low, high = self.field.t_range
         for name in ("t0", "t1"):

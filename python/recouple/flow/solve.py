@@ -58,13 +58,15 @@ def integrate(
         From when to when; ``t1 < t0`` runs backwards. Where the field has a pole at an end (a
         target that is not smooth has one at t = 1), stopping short of it is the caller's decision.
     method : str
-        Equal steps: ``"euler"`` (order 1), ``"midpoint"``, ``"heun"`` (2), ``"rk4"`` (4). Steps
-        chosen by the error: ``"bosh3"`` (order 3), ``"dopri5"``, ``"tsit5"`` (5), ``"dop853"`` (8).
+        For equal steps: ``"euler"`` (order 1), ``"midpoint"``, ``"heun"`` (2), ``"rk4"`` (4). With
+        steps chosen by the error: ``"bosh3"`` (order 3), ``"dopri5"``, ``"tsit5"`` (5),
+        ``"dop853"`` (8).
     rtol, atol : float, optional
         Adaptive methods: error allowed in each step, atol + rtol \|x\|, in the mean square over
         coordinates. 1e-6 and rtol / 1000.
     steps : int
-        Equal steps: how many. Required there, and excludes rtol and atol.
+        Take this many equal steps. The first four methods need it, the others then forgo their
+        error control; excludes rtol and atol.
     max_steps : int
         Adaptive methods: steps, taken and refused, after which a trajectory is given up.
     t_eval : array of shape (T,), optional

@@ -64,7 +64,7 @@ def trace(
             flow_map.rtol or 1.0,
             flow_map.atol or 0.0,
             flow_map.max_steps,
-            flow_map.steps or 1,
+            flow_map.steps or 0,
             what,
             difference,
             log_density == "hutchinson",

@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "flow_system.hpp"
+#include "flow_tableau.hpp"
 #include "recouple/flow.hpp"
-#include "system.hpp"
-#include "tableau.hpp"
 
 namespace recouple {
 
@@ -95,6 +95,7 @@ class FixedLanes : public LaneBlock {
 
  private:
   bool stages(double t, double next, double h, bool first_known) noexcept;
+  bool dense_stages(double t, double next, double h) noexcept;
   void end_non_finite(double t, std::size_t step) noexcept;
   void end_all(FlowStatus status, double t, std::size_t steps) noexcept;
   std::size_t evaluations_ = 0;

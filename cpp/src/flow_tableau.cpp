@@ -1,4 +1,4 @@
-#include "tableau.hpp"
+#include "flow_tableau.hpp"
 
 #include <utility>
 

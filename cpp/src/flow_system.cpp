@@ -1,4 +1,4 @@
-#include "system.hpp"
+#include "flow_system.hpp"
 
 #include <algorithm>
 #include <cmath>

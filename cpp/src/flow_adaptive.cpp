@@ -3,7 +3,7 @@
 #include <limits>
 #include <utility>
 
-#include "lanes.hpp"
+#include "flow_lanes.hpp"
 
 namespace recouple {
 namespace {

@@ -1,4 +1,4 @@
-#include "lanes.hpp"
+#include "flow_lanes.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -198,8 +198,7 @@ bool FixedLanes::solve(std::size_t first, std::size_t last, const Poll& poll) no
     }
     const bool asked = active_ > 0 && due(0, next);  // all lanes share the time
     if (asked || (problem_.dense && active_ > 0)) {
-      if (!rates(next, y_, k_[new_rate])) return stopped();
-      ++evaluations_;
+      if (!dense_stages(t, next, h)) return stopped();
       for (std::size_t i = 0; asked && i < active_; ++i) sample(i, t, next - t, next);
       for (std::size_t i = 0; problem_.dense && i < active_; ++i) keep(i, t, next - t);
       std::swap(k_[0], k_[new_rate]);
@@ -219,6 +218,19 @@ bool FixedLanes::stages(double t, double next, double h, bool first_known) noexc
     ++evaluations_;
   }
   advance(h, m.a[m.stages], y_);
+  return true;
+}
+
+// The rate at the new point and the stages that only dense output needs.
+bool FixedLanes::dense_stages(double t, double next, double h) noexcept {
+  const Tableau& m = problem_.method;
+  for (std::size_t j = m.stages; j < m.rates(); ++j) {
+    if (j > m.stages) advance(h, m.a[j], scratch_);
+    if (!rates(j == m.stages ? next : t + m.c[j] * h, j > m.stages ? scratch_ : y_, k_[j])) {
+      return false;
+    }
+    ++evaluations_;
+  }
   return true;
 }
 
