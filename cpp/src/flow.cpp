@@ -173,9 +173,7 @@ void integrate(const AnyField& field, std::span<const double> x, double t0, doub
                DenseFlow* dense) {
   validate(field, x, t0, t1, t_eval, options, out);
   const Tableau& method = tableau(options.method);
-  const std::vector<Row> polynomial = method.polynomial();
-  const Problem problem{field, method, polynomial, x,   t0,
-                        t1,    t_eval, options,    out, dense != nullptr};
+  const Problem problem{field, method, x, t0, t1, t_eval, options, out, dense != nullptr};
   const std::size_t n = problem.size(), d = problem.dim();
   const System system(field, options, 0);
   const std::size_t width = system.width();
@@ -191,7 +189,7 @@ void integrate(const AnyField& field, std::span<const double> x, double t0, doub
     std::fill(values.begin(), values.end(), std::numeric_limits<double>::quiet_NaN());
   }
   if (dense != nullptr) {
-    *dense = {d, polynomial.size(), t0, t1, std::vector<std::size_t>(n + 1, 0), {}, {}, {}};
+    *dense = {d, method.polynomial.size(), t0, t1, std::vector<std::size_t>(n + 1, 0), {}, {}, {}};
   }
   if (t0 == t1) {
     if (dense != nullptr) {  // each trajectory is one step that stays where it is

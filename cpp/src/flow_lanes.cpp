@@ -107,7 +107,7 @@ void LaneBlock::sample(std::size_t lane, double start, double h, double stop) no
     const double s = (wanted - start) / h;
     weights_.assign(k_.size(), 0.0);
     double power = s;
-    for (const Row& coefficient : problem_.polynomial) {
+    for (const Row& coefficient : problem_.method.polynomial) {
       for (const Weight& w : coefficient) weights_[w.stage] += power * w.value;
       power *= s;
     }
@@ -130,7 +130,7 @@ void LaneBlock::keep(std::size_t lane, double start, double h) noexcept {
   record_.h.push_back(h);
   const double* x = x_ + lane * dim_;
   record_.coefficients.insert(record_.coefficients.end(), x, x + dim_);
-  for (const Row& coefficient : problem_.polynomial) {
+  for (const Row& coefficient : problem_.method.polynomial) {
     for (std::size_t d = lane * dim_; d < (lane + 1) * dim_; ++d) {
       double sum = 0;
       for (const Weight& w : coefficient) sum += w.value * k_[w.stage][d];

@@ -14,7 +14,6 @@ namespace recouple {
 struct Problem {
   const AnyField& field;
   const Tableau& method;
-  const std::vector<Row>& polynomial;  // of the method
   std::span<const double> x0;
   double t0, t1;
   std::span<const double> t_eval;

@@ -263,6 +263,40 @@ Tableau dop853() {
         {15, -149.72683625798564}}}};
 }
 
+std::vector<Row> dense_polynomial(const Tableau& m) {
+  using Powers = std::vector<double>;  // coefficients of s, s^2, ...
+  const std::size_t degree = m.bump.empty() ? 3 : 3 + m.bump.size();
+  std::vector<Powers> of_stage(m.rates(), Powers(degree, 0.0));
+  const auto add = [&](std::size_t stage, double weight, const Powers& basis) {
+    for (std::size_t p = 0; p < basis.size(); ++p) of_stage[stage][p] += weight * basis[p];
+  };
+  for (const Weight& b : m.a[m.stages]) add(b.stage, b.value, {0, 3, -2});
+  add(0, 1, {1, -2, 1});
+  add(m.stages, 1, {0, -1, 1});
+  Powers basis = {0, 1, -2, 1};  // s^2 r^2, then times s and r in turn
+  for (std::size_t i = 0; i < m.bump.size(); ++i) {
+    for (const Weight& d : m.bump[i]) add(d.stage, d.value, basis);
+    Powers next(basis.size() + 1, 0.0);
+    for (std::size_t p = 0; p < basis.size(); ++p) {
+      next[p + 1] += i % 2 == 0 ? basis[p] : -basis[p];
+      if (i % 2 == 1) next[p] += basis[p];
+    }
+    basis = std::move(next);
+  }
+  std::vector<Row> rows(degree);
+  for (std::size_t p = 0; p < degree; ++p) {
+    for (std::size_t j = 0; j < m.rates(); ++j) {
+      if (of_stage[j][p] != 0) rows[p].push_back({j, of_stage[j][p]});
+    }
+  }
+  return rows;
+}
+
+Tableau complete(Tableau method) {
+  method.polynomial = dense_polynomial(method);
+  return method;
+}
+
 }  // namespace
 
 Terms terms(const Row& row, const std::vector<double*>& k, std::size_t offset) noexcept {
@@ -274,38 +308,10 @@ Terms terms(const Row& row, const std::vector<double*>& k, std::size_t offset) n
   return sum;
 }
 
-std::vector<Row> Tableau::polynomial() const {
-  using Powers = std::vector<double>;  // coefficients of s, s^2, ...
-  const std::size_t degree = bump.empty() ? 3 : 3 + bump.size();
-  std::vector<Powers> of_stage(rates(), Powers(degree, 0.0));
-  const auto add = [&](std::size_t stage, double weight, const Powers& basis) {
-    for (std::size_t p = 0; p < basis.size(); ++p) of_stage[stage][p] += weight * basis[p];
-  };
-  for (const Weight& b : a[stages]) add(b.stage, b.value, {0, 3, -2});
-  add(0, 1, {1, -2, 1});
-  add(stages, 1, {0, -1, 1});
-  Powers basis = {0, 1, -2, 1};  // s^2 r^2, then times s and r in turn
-  for (std::size_t i = 0; i < bump.size(); ++i) {
-    for (const Weight& d : bump[i]) add(d.stage, d.value, basis);
-    Powers next(basis.size() + 1, 0.0);
-    for (std::size_t p = 0; p < basis.size(); ++p) {
-      next[p + 1] += i % 2 == 0 ? basis[p] : -basis[p];
-      if (i % 2 == 1) next[p] += basis[p];
-    }
-    basis = std::move(next);
-  }
-  std::vector<Row> rows(degree);
-  for (std::size_t p = 0; p < degree; ++p) {
-    for (std::size_t j = 0; j < rates(); ++j) {
-      if (of_stage[j][p] != 0) rows[p].push_back({j, of_stage[j][p]});
-    }
-  }
-  return rows;
-}
-
 const Tableau& tableau(Method method) noexcept {
-  static const Tableau all[] = {euler(), midpoint(), heun(),  rk4(),
-                                bosh3(), dopri5(),   tsit5(), dop853()};
+  static const Tableau all[] = {complete(euler()), complete(midpoint()), complete(heun()),
+                                complete(rk4()),   complete(bosh3()),    complete(dopri5()),
+                                complete(tsit5()), complete(dop853())};
   return all[static_cast<std::size_t>(method)];
 }
 

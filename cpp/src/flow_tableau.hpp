@@ -32,8 +32,9 @@ struct Tableau {
   std::size_t rates() const noexcept { return a.size(); }  // stages kept at once
   std::size_t extra() const noexcept { return a.size() - stages - 1; }
 
-  // The same as a polynomial: x(t + s h) = x + h sum_p s^(p+1) sum_j polynomial[p][j] k_j.
-  std::vector<Row> polynomial() const;
+  // The same as a polynomial, filled in by tableau():
+  //   x(t + s h) = x + h sum_p s^(p+1) sum_j polynomial[p][j] k_j.
+  std::vector<Row> polynomial = {};
 };
 
 // The sum of a row over the stages, each read from its element `offset` on, as the kernels take it.

@@ -46,18 +46,41 @@ std::vector<double> as_vector(const py::handle& array) {
   return {values.data(), values.data() + values.size()};
 }
 
+using Shape = std::vector<py::ssize_t>;
+
+Shape operator+(Shape a, const Shape& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+template <class T>
+py::object sealed(py::array_t<T, py::array::c_style>& array) {
+  py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  return std::move(array);
+}
+
+// x has one row per point, or, on the line, may be an array of numbers of any shape.
 py::tuple integrate_points(const Field& field, const Array& x, double t0, double t1,
-                           const Array& t_eval, FlowOptions options, bool dense,
+                           const py::object& t_eval, FlowOptions options, bool dense,
                            const py::object& progress) {
   const std::size_t dim = field.any.dim(), points = static_cast<std::size_t>(x.size()) / dim;
-  const auto n = static_cast<py::ssize_t>(points), times = t_eval.size();
   const auto d = static_cast<py::ssize_t>(dim);
-  const auto width = static_cast<py::ssize_t>(carried_width(options.carried, dim));
   require_finite(x, dim);
-  Array end = allocate({n, d}), carried = allocate({n, width}), reached = allocate({n});
-  Array x_eval = allocate({times, n, d}), carried_eval = allocate({times, n, width});
-  Counts steps(n), rejected(n), evaluations(n);
-  py::array_t<std::uint8_t> status(n);
+  const bool rows = dim > 1 || x.ndim() == 2;
+  const Shape place(x.shape(), x.shape() + x.ndim());
+  const Shape point(place.begin(), place.end() - (rows ? 1 : 0));
+  const bool carries = options.carried != Carried::nothing, asked = !t_eval.is_none();
+  const Shape along =
+      point + (options.carried == Carried::jacobian && rows ? Shape{d, d} : Shape{});
+  const Array times = asked ? t_eval.cast<Array>() : Array();
+  const Shape each = asked ? Shape{times.size()} : Shape{};
+
+  Array end = allocate(place), reached = allocate(point);
+  Array carried = allocate(carries ? along : Shape{0});
+  Array x_eval = allocate(asked ? each + place : Shape{0});
+  Array carried_eval = allocate(asked && carries ? each + along : Shape{0});
+  Counts steps(point), rejected(point), evaluations(point);
+  py::array_t<std::uint8_t, py::array::c_style> status(point);
   static_assert(sizeof(FlowStatus) == 1);
   Watch watch(progress);
   options.progress = watch.progress();
@@ -68,7 +91,8 @@ py::tuple integrate_points(const Field& field, const Array& x, double t0, double
       counts(steps),         counts(rejected),
       counts(evaluations),   writable(x_eval),
       writable(carried_eval)};
-  const auto xs = view(x), ts = view(t_eval);
+  const auto xs = view(x);
+  const auto ts = asked ? view(times) : std::span<const double>();
   {
     py::gil_scoped_release release;
     integrate(field.any, xs, t0, t1, ts, options, out, all.get());
@@ -76,8 +100,9 @@ py::tuple integrate_points(const Field& field, const Array& x, double t0, double
   watch.rethrow();
   const bool ok = std::all_of(out.status.begin(), out.status.end(),
                               [](FlowStatus s) { return s == FlowStatus::ok; });
-  return py::make_tuple(end, carried, reached, status, steps, rejected, evaluations, x_eval,
-                        carried_eval, std::move(all), ok, error_of(field));
+  return py::make_tuple(sealed(end), sealed(carried), sealed(reached), sealed(status),
+                        sealed(steps), sealed(rejected), sealed(evaluations), sealed(x_eval),
+                        sealed(carried_eval), std::move(all), ok, error_of(field));
 }
 
 }  // namespace
@@ -126,7 +151,7 @@ void bind_flow(py::module_& m) {
           }));
   m.def(
       "integrate",
-      [](const Field& field, const Array& x, double t0, double t1, const Array& t_eval,
+      [](const Field& field, const Array& x, double t0, double t1, const py::object& t_eval,
          Method method, double rtol, double atol, std::size_t max_steps, std::size_t steps,
          Carried carried, double difference, bool hutchinson, std::uint64_t seed, bool dense,
          int threads, const py::object& progress) {
@@ -142,9 +167,9 @@ void bind_flow(py::module_& m) {
                                  {}},
                                 dense, progress);
       },
-      "field"_a, "x"_a.noconvert(), "t0"_a, "t1"_a, "t_eval"_a.noconvert(), "method"_a, "rtol"_a,
-      "atol"_a, "max_steps"_a, "steps"_a, "carried"_a, "difference"_a, "hutchinson"_a, "seed"_a,
-      "dense"_a, "threads"_a, "progress"_a,
+      "field"_a, "x"_a.noconvert(), "t0"_a, "t1"_a, "t_eval"_a, "method"_a, "rtol"_a, "atol"_a,
+      "max_steps"_a, "steps"_a, "carried"_a, "difference"_a, "hutchinson"_a, "seed"_a, "dense"_a,
+      "threads"_a, "progress"_a,
       "Ends, carried, times, status, steps, rejected, evaluations, points and carried at t_eval, "
       "dense output, whether all is well, the field's exception.");
   m.def(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["ADAPTIVE", "FIXED", "FlowMap", "log_likelihood"]
 
 FIXED = ("euler", "midpoint", "heun", "rk4")
 ADAPTIVE = ("bosh3", "dopri5", "tsit5", "dop853")
+_MAX_STEPS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,11 @@ class FlowMap:
     rtol: float | None = None
     atol: float | None = None
     steps: int | None = None
-    max_steps: int = 100_000
+    max_steps: int = _MAX_STEPS
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        if self.method not in FIXED + ADAPTIVE:
+        if self.method not in FIXED and self.method not in ADAPTIVE:
             raise ValueError(
                 f"method must be one of {', '.join(FIXED + ADAPTIVE)}, got {self.method!r}"
             )
@@ -77,15 +79,17 @@ class FlowMap:
             atol = 1e-3 * rtol if self.atol is None else real_number("atol", self.atol, minimum=0)
             put(self, "rtol", rtol)
             put(self, "atol", atol)
-        put(self, "max_steps", whole_number("max_steps", self.max_steps, minimum=1))
+        if self.max_steps != _MAX_STEPS:
+            put(self, "max_steps", whole_number("max_steps", self.max_steps, minimum=1))
         low, high = self.field.t_range
-        for name in ("t0", "t1"):
-            t = real_number(name, getattr(self, name))
+        for name, given in (("t0", self.t0), ("t1", self.t1)):
+            t = given if type(given) is float and isfinite(given) else real_number(name, given)
             if not low <= t <= high:
                 raise ValueError(
                     f"{name} must lie in the field's range [{low:g}, {high:g}], got {t:g}"
                 )
-            put(self, name, t)
+            if t is not given:
+                put(self, name, t)
 
     def integrate(
         self,

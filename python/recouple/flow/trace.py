@@ -12,7 +12,6 @@ from recouple import _core
 from recouple.arguments import FloatArray, generator, real_array, thread_count
 from recouple.field import VelocityField
 from recouple.flow.solution import Flow, FlowStatus
-from recouple.plan.base import Points
 from recouple.progress import Progress, progress_callback
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ __all__ = ["trace"]
 
 _METHODS = _core.Method.__members__
 _DOUBLE, _SINGLE = 6e-6, 5e-3  # steps of differences: cube roots of eps, for each precision
-_NO_TIMES = np.empty(0)
+_NOTHING = _core.Carried.nothing
 
 
 def trace(
@@ -39,24 +38,26 @@ def trace(
     progress: Progress,
 ) -> Flow:
     """Integrate; :func:`recouple.integrate` says what the arguments mean."""
-    field, dim = flow_map.field, flow_map.field.dim
-    points = Points("x0", x0, dim, finite=False)
-    times = _NO_TIMES if t_eval is None else real_array("t_eval", t_eval, ndim=1, empty=True)
-    if not (isinstance(log_density, bool) or log_density == "hutchinson"):
-        raise ValueError(f"log_density must be True, False or 'hutchinson', got {log_density!r}")
-    carried, difference, seed = _core.Carried.nothing, _DOUBLE, 0
-    if jacobian or log_density:
+    field = flow_map.field
+    x, single = _points(x0, field.dim)
+    times = None if t_eval is None else real_array("t_eval", t_eval, ndim=1, empty=True)
+    carried, difference, seed = _NOTHING, _DOUBLE, 0
+    if jacobian or log_density is not False:
+        if not (log_density is True or log_density in (False, "hutchinson")):
+            raise ValueError(
+                f"log_density must be True, False or 'hutchinson', got {log_density!r}"
+            )
         carried = _core.Carried.jacobian if jacobian else _core.Carried.log_det
         seed = 0 if rng is None else int(generator(rng).integers(2**63))
-        if not field.native and len(points):
-            difference = _difference_step(field, points.rows, flow_map.t0)
-    callback = progress_callback(progress, "integrate")
-    threads = thread_count(num_threads)
+        if not field.native and x.size:
+            difference = _difference_step(field, x, flow_map.t0)
+    callback = None if progress is None else progress_callback(progress, "integrate")
+    threads = 0 if num_threads is None else thread_count(num_threads)
 
-    def solve(rows: FloatArray, end: float, at: FloatArray, what: Any, keep: bool) -> Any:
+    def solve(points: FloatArray, end: float, at: Any, what: Any, keep: bool) -> Any:
         return _core.integrate(
             field._core,
-            rows,
+            points,
             flow_map.t0,
             end,
             at,
@@ -74,61 +75,105 @@ def trace(
             callback,
         )
 
-    solved = solve(points.rows, flow_map.t1, times, carried, dense)
+    solved = solve(x, flow_map.t1, times, carried, dense)
     end, along, reached, status, taken, rejected, evaluations, at, along_at, kept, ok, error = (
         solved
     )
-    x, x_reached = (end if t_eval is None else at), end
-    along = along if t_eval is None else along_at
+    end_x = end
     if not ok:
-        crossed = status == FlowStatus.crossed
-        late: NDArray[np.bool_] = np.zeros(0, dtype=bool)
-        if crossed.any():
-            meet, places = _locate_crossing(solve, points.rows, crossed, flow_map)
-            x_reached = end.copy()
-            reached[crossed], x_reached[crossed] = meet, places
-            late = (times - meet) * (flow_map.t1 - flow_map.t0) > 0
-        if t_eval is None:
-            x = end.copy()
-            x[status != 0] = along[status != 0] = np.nan
-        else:
-            x[np.ix_(late, crossed)] = along[np.ix_(late, crossed)] = np.nan
-
-    per_point = np.shape(points.restore(reached, rank=0))
-
-    def shaped(values: NDArray[Any], rank: int) -> Any:
-        if t_eval is None:
-            return _sealed(points.restore(values, rank=rank))
-        one = points.restore(np.empty((len(points),) + (dim,) * rank), rank=rank)
-        return _sealed(values.reshape(times.shape + one.shape).astype(one.dtype, copy=False))
+        end, along, reached, end_x, at, along_at = _without_lost(solved, x, times, solve, flow_map)
+    if times is not None:
+        end, along = at, along_at
+        times = times.copy()
+        times.setflags(write=False)
 
     log_det = matrix = None
     if jacobian:
-        matrix = shaped(along, 2)
-        with np.errstate(divide="ignore"):  # log 0 where the map has collapsed
-            dets = np.linalg.slogdet(along.reshape(*along.shape[:-1], dim, dim))[1]
-        log_det = shaped(dets, 0)
+        matrix = along
+        log_det = _log_det(along) if field.dim > 1 else np.log(np.abs(along))
     elif log_density:
-        log_det = shaped(along, 0)
+        log_det = along
+    if single:
+        end, end_x, reached = (a.astype(np.float32) for a in (end, end_x, reached))
+        log_det = None if log_det is None else log_det.astype(np.float32)
+        matrix = None if matrix is None else matrix.astype(np.float32)
+    if single or jacobian or not ok:
+        for array in (end, log_det, matrix, reached, end_x):
+            if array is not None:
+                array.setflags(write=False)
     flow = Flow(
-        x=shaped(x, 1),
-        t=flow_map.t1 if t_eval is None else _sealed(times.copy()),
-        log_det=log_det,
-        jacobian=matrix,
-        status=_sealed(status.reshape(per_point)),
-        steps=_sealed(taken.reshape(per_point)),
-        rejected=_sealed(rejected.reshape(per_point)),
-        evaluations=_sealed(evaluations.reshape(per_point)),
-        t_reached=_sealed(reached.reshape(per_point)),
-        x_reached=_sealed(points.restore(x_reached)),
-        error=error,
-        map=flow_map,
-        _dense=kept,
+        end[()],
+        flow_map.t1 if times is None else times,
+        log_det if log_det is None else log_det[()],
+        matrix if matrix is None else matrix[()],
+        status,
+        taken,
+        rejected,
+        evaluations,
+        reached[()],
+        end_x[()],
+        error,
+        flow_map,
+        kept,
     )
     if error is not None and throw:
         _attach(error, flow)
         raise error
     return flow
+
+
+def _points(x0: ArrayLike, dim: int) -> tuple[FloatArray, bool]:
+    """Return the points as float64, in the shape they came in, and whether they were float32."""
+    array: Any = x0
+    single = False
+    if type(x0) is not np.ndarray or x0.dtype != np.float64 or not x0.flags.carray:
+        single = str(getattr(x0, "dtype", "")).endswith("float32")
+        array = real_array("x0", x0, finite=False, empty=True)
+    rank = array.ndim
+    if dim == 1:
+        fits = rank < 2 or (rank == 2 and array.shape[1] == 1)
+    else:
+        fits = rank in (1, 2) and array.shape[-1] == dim
+    if not fits:
+        need = "(n,)" if dim == 1 else f"(n, {dim})"
+        raise ValueError(f"x0 must have shape {need}, got {array.shape}")
+    return array, single
+
+
+def _without_lost(
+    solved: tuple[Any, ...],
+    x: FloatArray,
+    times: FloatArray | None,
+    solve: Callable[..., Any],
+    flow_map: FlowMap,
+) -> tuple[Any, ...]:
+    """NaN where trajectories did not get, and collisions located; copies of what changes."""
+    end, along, reached, status, *_, at, along_at, _, _, _ = solved
+    place = end
+    crossed = status.reshape(-1) == FlowStatus.crossed
+    if crossed.any():
+        meet, places = _locate_crossing(solve, x.reshape(-1), crossed, flow_map)
+        reached, place = reached.copy(), end.copy()
+        reached.reshape(-1)[crossed] = meet
+        place.reshape(-1)[crossed] = places
+        if times is not None:
+            at, along_at = at.copy(), along_at.copy()
+            late = (times - meet) * (flow_map.t1 - flow_map.t0) > 0
+            for values in (at, along_at):
+                if values.size:
+                    values.reshape(len(times), -1)[np.ix_(late, crossed)] = np.nan
+    lost = status != 0
+    end, along = end.copy(), along.copy()
+    end[lost] = np.nan
+    if along.size:
+        along[lost] = np.nan
+    return end, along, reached, place, at, along_at
+
+
+def _log_det(jacobian: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):  # log 0 where the map has collapsed
+        log_det: FloatArray = np.asarray(np.linalg.slogdet(jacobian)[1])
+    return log_det
 
 
 def _attach(error: BaseException, flow: Flow) -> None:
@@ -138,16 +183,10 @@ def _attach(error: BaseException, flow: Flow) -> None:
         return
 
 
-def _sealed(array: Any) -> Any:
-    if isinstance(array, np.ndarray):
-        array.setflags(write=False)
-    return array
-
-
-def _difference_step(field: VelocityField, rows: FloatArray, t: float) -> float:
+def _difference_step(field: VelocityField, x: FloatArray, t: float) -> float:
     """Step of differences that suits the precision of the callable: it is asked at one point."""
     function = field._origin[0]
-    first = rows[:1, 0] if field.dim == 1 else rows[:1]
+    first = x.reshape(-1)[:1] if field.dim == 1 else x.reshape(-1, field.dim)[:1]
     try:
         dtype = str(getattr(function(t, first.copy()), "dtype", ""))
     except Exception:  # it will be raised, with the state, by the integration
@@ -156,19 +195,17 @@ def _difference_step(field: VelocityField, rows: FloatArray, t: float) -> float:
 
 
 def _locate_crossing(
-    solve: Callable[..., Any], rows: FloatArray, crossed: NDArray[np.bool_], flow_map: FlowMap
+    solve: Callable[..., Any], x: FloatArray, crossed: NDArray[np.bool_], flow_map: FlowMap
 ) -> tuple[float, FloatArray]:
     """Find the time before the first crossing, to 1/4096 of the interval, and the places then."""
-    chosen = np.flatnonzero(crossed)
-    chosen = chosen[np.argsort(rows[chosen, 0], kind="stable")]
+    chosen = np.sort(x[crossed])
     if chosen.size > 1024:  # neighbours in each stretch are enough to see when it happens
         chosen = chosen[np.linspace(0, chosen.size - 1, 1024).astype(int)]
     low, high = flow_map.t0, flow_map.t1
     for _ in range(2):
         times = np.linspace(low, high, 65)
-        paths = solve(rows[chosen], high, times, _core.Carried.nothing, False)[7][:, :, 0]
+        paths = solve(chosen, high, times, _NOTHING, False)[7]
         turned = (np.diff(paths, axis=1) < 0).any(axis=1)
         k = max(1, int(np.argmax(turned)))
         low, high = float(times[k - 1]), float(times[k])
-    places = solve(rows[crossed], low, _NO_TIMES, _core.Carried.nothing, False)[0]
-    return low, places
+    return low, solve(x[crossed], low, None, _NOTHING, False)[0]
