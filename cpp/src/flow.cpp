@@ -15,40 +15,48 @@
 namespace recouple {
 namespace {
 
-void check(bool holds, const std::string& message) {
-  if (!holds) throw std::invalid_argument(message);
+// The message is put together only when it is needed.
+template <class Message>
+void check(bool holds, Message&& message) {
+  if (!holds) throw std::invalid_argument(message());
 }
 
 void validate(const AnyField& field, std::span<const double> x, double t0, double t1,
               std::span<const double> t_eval, const FlowOptions& o, const FlowView& out) {
   const std::size_t d = field.dim(), n = d > 0 ? x.size() / d : 0;
-  check(d > 0 && x.size() == n * d, "x must hold points of dimension " + std::to_string(d) +
-                                        ", got " + std::to_string(x.size()) + " numbers");
-  check(std::isfinite(t0) && std::isfinite(t1),
-        "t0 and t1 must be finite, got " + std::to_string(t0) + " and " + std::to_string(t1));
+  check(d > 0 && x.size() == n * d, [&] {
+    return "x must hold points of dimension " + std::to_string(d) + ", got " +
+           std::to_string(x.size()) + " numbers";
+  });
+  check(std::isfinite(t0) && std::isfinite(t1), [&] {
+    return "t0 and t1 must be finite, got " + std::to_string(t0) + " and " + std::to_string(t1);
+  });
   const std::size_t carried = n * carried_width(o.carried, d);
   check(out.x.size() == x.size() && out.carried.size() == carried && out.t.size() == n &&
             out.status.size() == n && out.steps.size() == n && out.rejected.size() == n &&
             out.evaluations.size() == n && out.x_eval.size() == t_eval.size() * x.size() &&
             out.carried_eval.size() == t_eval.size() * carried,
-        "out must have room for each point and each time of t_eval");
-  check(std::isfinite(o.differences.step) && o.differences.step > 0,
-        "differences.step must be positive, got " + std::to_string(o.differences.step));
+        [&] { return std::string("out must have room for each point and each time of t_eval"); });
+  check(std::isfinite(o.differences.step) && o.differences.step > 0, [&] {
+    return "differences.step must be positive, got " + std::to_string(o.differences.step);
+  });
   if (o.steps == 0) {
-    check(adaptive(o.method),
-          "steps must be at least 1 for " + std::string(name(o.method)) + ", got 0");
+    check(adaptive(o.method), [&] {
+      return "steps must be at least 1 for " + std::string(name(o.method)) + ", got 0";
+    });
     check(std::isfinite(o.rtol) && o.rtol > 0,
-          "rtol must be positive, got " + std::to_string(o.rtol));
+          [&] { return "rtol must be positive, got " + std::to_string(o.rtol); });
     check(std::isfinite(o.atol) && o.atol >= 0,
-          "atol must not be negative, got " + std::to_string(o.atol));
-    check(o.max_steps >= 1, "max_steps must be at least 1, got 0");
+          [&] { return "atol must not be negative, got " + std::to_string(o.atol); });
+    check(o.max_steps >= 1, [&] { return std::string("max_steps must be at least 1, got 0"); });
   }
   double before = t0;
   for (const double t : t_eval) {
     const bool in_order = t1 >= t0 ? t >= before && t <= t1 : t <= before && t >= t1;
-    check(in_order,
-          "t_eval must go from t0 towards t1 without turning back or leaving [t0, t1], got " +
-              std::to_string(t) + " after " + std::to_string(before));
+    check(in_order, [&] {
+      return "t_eval must go from t0 towards t1 without turning back or leaving [t0, t1], got " +
+             std::to_string(t) + " after " + std::to_string(before);
+    });
     before = t;
   }
 }
@@ -246,11 +254,13 @@ Flow integrate(const AnyField& field, std::span<const double> x, double t0, doub
 void DenseFlow::operator()(std::span<const double> t, std::span<double> x, int threads) const {
   const std::size_t n = first.size() - 1, row = (degree + 1) * dim;
   const bool forward = t1 >= t0;
-  check(x.size() == t.size() * n * dim, "x must have room for each trajectory at each time");
+  check(x.size() == t.size() * n * dim,
+        [&] { return std::string("x must have room for each trajectory at each time"); });
   for (const double at : t) {
-    check(at >= std::min(t0, t1) && at <= std::max(t0, t1),
-          "t must lie in [" + std::to_string(std::min(t0, t1)) + ", " +
-              std::to_string(std::max(t0, t1)) + "], got " + std::to_string(at));
+    check(at >= std::min(t0, t1) && at <= std::max(t0, t1), [&] {
+      return "t must lie in [" + std::to_string(std::min(t0, t1)) + ", " +
+             std::to_string(std::max(t0, t1)) + "], got " + std::to_string(at);
+    });
   }
   constexpr std::size_t block = 256;
   const double work = double(x.size()) * (20 + 2 * double(degree));
@@ -284,7 +294,7 @@ std::size_t find_crossings(std::span<const double> x0, std::span<const double> x
                            std::span<const double> slack, std::span<bool> crossed) {
   const std::size_t n = x0.size();
   check(x.size() == n && slack.size() == n && crossed.size() == n,
-        "x, slack and crossed must have the size of x0");
+        [&] { return std::string("x, slack and crossed must have the size of x0"); });
   std::fill(crossed.begin(), crossed.end(), false);
   std::vector<std::pair<double, std::size_t>> order;
   order.reserve(n);
