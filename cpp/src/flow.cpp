@@ -48,6 +48,8 @@ void validate(const AnyField& field, std::span<const double> x, double t0, doubl
           [&] { return "rtol must be positive, got " + std::to_string(o.rtol); });
     check(std::isfinite(o.atol) && o.atol >= 0,
           [&] { return "atol must not be negative, got " + std::to_string(o.atol); });
+    check(std::all_of(o.poles.begin(), o.poles.end(), [](double t) { return std::isfinite(t); }),
+          [&] { return std::string("poles must be finite"); });
     check(o.max_steps >= 1, [&] { return std::string("max_steps must be at least 1, got 0"); });
   }
   double before = t0;
@@ -134,7 +136,7 @@ void mark_crossed(const Problem& p) {
   const auto crossed = std::make_unique<bool[]>(n);
   if (find_crossings(p.x0, x, slack, {crossed.get(), n}) == 0) return;
   for (std::size_t i = 0; i < n; ++i) {
-    if (crossed[i]) p.out.status[i] = FlowStatus::crossed;
+    if (crossed[i]) p.out.status[i] = FlowStatus::collision;
   }
 }
 

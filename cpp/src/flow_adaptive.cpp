@@ -19,16 +19,16 @@ const FlowKernels& kernel() noexcept {
 AdaptiveLanes::AdaptiveLanes(const Problem& problem, std::size_t capacity)
     : LaneBlock(problem, capacity),
       capacity_(capacity),
-      controller_{double(problem.method.order), problem.t1,
+      controller_{double(problem.method.order),
                   16 * std::numeric_limits<double>::epsilon() *
                       std::max(std::abs(problem.t0), std::abs(problem.t1)),
                   double(problem.options.max_steps)} {
   const std::size_t room = (capacity + 7) / 8 * 8;
-  lane_memory_.resize(13 * room);
+  lane_memory_.resize(14 * room);
   double* next = lane_memory_.data();
-  for (double** array : {&lanes_.t, &lanes_.h, &lanes_.expected, &lanes_.growth, &lanes_.steps,
-                         &lanes_.rejected, &lanes_.accepted, &lanes_.event, &times_, &started_,
-                         &used_, &error2_, &dense_evaluations_}) {
+  for (double** array : {&lanes_.t, &lanes_.h, &lanes_.target, &lanes_.expected, &lanes_.growth,
+                         &lanes_.steps, &lanes_.rejected, &lanes_.accepted, &lanes_.event, &times_,
+                         &started_, &used_, &error2_, &dense_evaluations_}) {
     *array = std::exchange(next, next + room);
   }
 }
@@ -61,6 +61,7 @@ bool AdaptiveLanes::load(std::size_t first, std::size_t count) noexcept {
     begin(lane, first + i);
     lanes_.t[lane] = problem_.t0;
     lanes_.h[lane] = 0;
+    lanes_.target[lane] = next_target(problem_.t0);
     lanes_.expected[lane] = nothing_expected;
     lanes_.growth[lane] = 10;
     lanes_.steps[lane] = lanes_.rejected[lane] = dense_evaluations_[lane] = 0;
@@ -112,7 +113,7 @@ void AdaptiveLanes::choose_first_step(std::size_t lane, const double* probe) noe
     h = std::min(100 * tried, h);
     if (!(h > 0)) h = 0.1 * tried;  // the probe was not finite
   }
-  h = std::min(h, std::abs(span));
+  h = std::min(h, std::abs(lanes_.target[lane] - problem_.t0));
   if (error_rate > 0 && std::isfinite(error_rate)) {
     lanes_.expected[lane] = std::log2(error_rate) + double(problem_.method.order) * std::log2(h);
   }
@@ -134,8 +135,8 @@ bool AdaptiveLanes::step() noexcept {
   if (!sample_accepted()) return false;
   take_accepted(summary.accepted);
   for (std::size_t i = active_; summary.events > 0 && i-- > 0;) {
-    if (lanes_.event[i] == lane_event::finished) {
-      retire(i, FlowStatus::ok);
+    if (lanes_.event[i] == lane_event::arrived) {
+      arrive(i);
     } else if (lanes_.event[i] == lane_event::too_many) {
       retire(i, FlowStatus::too_many_steps);
     } else if (lanes_.event[i] == lane_event::too_small) {
@@ -212,7 +213,35 @@ void AdaptiveLanes::take_accepted(std::size_t accepted) noexcept {
   }
 }
 
+// The next pole after time t, or the end.
+double AdaptiveLanes::next_target(double t) const noexcept {
+  double next = problem_.t1;
+  for (const double pole : problem_.options.poles) {
+    const bool between = problem_.t1 > t ? pole > t && pole < next : pole < t && pole > next;
+    if (between) next = pole;
+  }
+  return next;
+}
+
+void AdaptiveLanes::arrive(std::size_t lane) noexcept {
+  const double t = lanes_.t[lane];
+  if (t == problem_.t1) return retire(lane, FlowStatus::ok);
+  // Straight paths arrive at a pole as if nothing were there. But where trajectories meet, the
+  // slope of the field grows like 1 / distance, while elsewhere it stays what it is.
+  const double distance = 1e-6 * (problem_.t1 - problem_.t0);
+  if (!(system_.steepness(t - distance, x_ + lane * dim_) * std::abs(distance) < 0.1)) {
+    return retire(lane, FlowStatus::collision);
+  }
+  lanes_.target[lane] = next_target(t);
+  const double rest = lanes_.target[lane] - t;
+  if (std::abs(lanes_.h[lane]) > std::abs(rest)) lanes_.h[lane] = rest;
+}
+
 FlowStatus AdaptiveLanes::why_stuck(std::size_t lane) const noexcept {
+  const double target = lanes_.target[lane], span = problem_.t1 - problem_.t0;
+  if (target != problem_.t1 && std::abs(target - lanes_.t[lane]) < 1e-6 * std::abs(span)) {
+    return FlowStatus::collision;
+  }
   bool all = finite(y_, lane);
   for (std::size_t j = 0; j <= problem_.method.stages; ++j) all = all && finite(k_[j], lane);
   return all ? FlowStatus::step_too_small : FlowStatus::non_finite;
@@ -224,8 +253,8 @@ void AdaptiveLanes::retire(std::size_t lane, FlowStatus status) noexcept {
       2 + attempts * double(problem_.method.stages) + dense_evaluations_[lane];
   end(lane, status, lanes_.t[lane], lanes_.steps[lane], lanes_.rejected[lane], evaluations);
   // Events are read from the last lane down, so the one that moves in has been dealt with.
-  for (double* array : {lanes_.t, lanes_.h, lanes_.expected, lanes_.growth, lanes_.steps,
-                        lanes_.rejected, dense_evaluations_}) {
+  for (double* array : {lanes_.t, lanes_.h, lanes_.target, lanes_.expected, lanes_.growth,
+                        lanes_.steps, lanes_.rejected, dense_evaluations_}) {
     array[lane] = array[active_];
   }
 }

@@ -116,6 +116,8 @@ class AdaptiveLanes : public LaneBlock {
   bool sample_accepted() noexcept;
   void take_accepted(std::size_t accepted) noexcept;
   void retire(std::size_t lane, FlowStatus status) noexcept;
+  double next_target(double t) const noexcept;
+  void arrive(std::size_t lane) noexcept;
   FlowStatus why_stuck(std::size_t lane) const noexcept;
 
   std::size_t capacity_;

@@ -22,8 +22,8 @@ System::System(const AnyField& field, const FlowOptions& options, std::size_t ca
       differences_(options.differences),
       dim_(field.dim()),
       width_(carried_width(options.carried, field.dim())) {
-  if (carried_ == Carried::nothing) return;
-  if (carried_ == Carried::jacobian) jac_.resize(capacity * dim_ * dim_);
+  if (carried_ == Carried::nothing) capacity = options.poles.empty() ? 0 : 1;
+  if (carried_ == Carried::jacobian || !options.poles.empty()) jac_.resize(capacity * dim_ * dim_);
   if (field.differentiable()) return;
   for (auto* room : {&forward_, &backward_, &at_}) room->resize(capacity * dim_);
 }
@@ -112,6 +112,13 @@ void System::jacobian(Time t, std::size_t count, const double* x, double* jac) n
       }
     }
   }
+}
+
+double System::steepness(double t, const double* x) noexcept {
+  jacobian(t, 1, x, jac_.data());
+  double sum = 0;
+  for (std::size_t i = 0; i < dim_ * dim_; ++i) sum += jac_[i] * jac_[i];
+  return std::sqrt(sum);
 }
 
 template <class Time>

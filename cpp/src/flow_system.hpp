@@ -17,6 +17,9 @@ class System {
   std::size_t dim() const noexcept { return dim_; }
   std::size_t width() const noexcept { return width_; }
 
+  // Norm of the Jacobian of the field at one point; for options with poles.
+  double steepness(double t, const double* x) noexcept;
+
   // The initial value of what a point carries.
   void start(double* carried) const noexcept;
 

@@ -153,14 +153,15 @@ void bind_flow(py::module_& m) {
       "integrate",
       [](const Field& field, const Array& x, double t0, double t1, const py::object& t_eval,
          Method method, double rtol, double atol, std::size_t max_steps, std::size_t steps,
-         Carried carried, double difference, bool hutchinson, std::uint64_t seed, bool dense,
-         int threads, const py::object& progress) {
+         Carried carried, double difference, bool hutchinson, std::uint64_t seed,
+         std::vector<double> poles, bool dense, int threads, const py::object& progress) {
         return integrate_points(field, x, t0, t1, t_eval,
                                 {method,
                                  rtol,
                                  atol,
                                  max_steps,
                                  steps,
+                                 std::move(poles),
                                  carried,
                                  {difference, hutchinson, seed},
                                  threads,
@@ -168,8 +169,8 @@ void bind_flow(py::module_& m) {
                                 dense, progress);
       },
       "field"_a, "x"_a.noconvert(), "t0"_a, "t1"_a, "t_eval"_a, "method"_a, "rtol"_a, "atol"_a,
-      "max_steps"_a, "steps"_a, "carried"_a, "difference"_a, "hutchinson"_a, "seed"_a, "dense"_a,
-      "threads"_a, "progress"_a,
+      "max_steps"_a, "steps"_a, "carried"_a, "difference"_a, "hutchinson"_a, "seed"_a, "poles"_a,
+      "dense"_a, "threads"_a, "progress"_a,
       "Ends, carried, times, status, steps, rejected, evaluations, points and carried at t_eval, "
       "dense output, whether all is well, the field's exception.");
   m.def(

@@ -25,8 +25,6 @@ from recouple.field import (
     velocity_from_denoiser,
     velocity_from_score,
 )
-from recouple.interpolant import COSINE, LINEAR, TRIGONOMETRIC, Interpolant, custom_interpolant
-from recouple.field import GridField, VelocityField, as_field, velocity_field
 from recouple.flow import (
     Flow,
     FlowMap,
@@ -35,7 +33,8 @@ from recouple.flow import (
     crossings,
     integrate,
     log_likelihood,
-from recouple.interpolant import LINEAR, TRIGONOMETRIC, Interpolant
+)
+from recouple.interpolant import COSINE, LINEAR, TRIGONOMETRIC, Interpolant, custom_interpolant
 from recouple.inverse import (
     ErrorBar,
     Recovery,
@@ -112,11 +111,6 @@ __all__ = [
     "COSINE",
     "LINEAR",
     "TRIGONOMETRIC",
-    "Empirical",
-    "Flow",
-    "FlowMap",
-    "FlowStatus",
-    "PushedLaw",
     "AtomicPlan",
     "Atoms",
     "DatasetPlan",
@@ -125,6 +119,8 @@ __all__ = [
     "Estimate",
     "FieldReport",
     "Flow",
+    "FlowMap",
+    "FlowStatus",
     "Gaussian",
     "GaussianMixture",
     "GaussianPlan",
@@ -151,6 +147,7 @@ __all__ = [
     "Plan",
     "PlanMixture",
     "ProductPlan",
+    "PushedLaw",
     "Recovery",
     "Residuals",
     "Stage",
@@ -164,16 +161,16 @@ __all__ = [
     "change_interpolant",
     "check_field",
     "cmake_dir",
+    "crossings",
     "custom_interpolant",
     "dataset_plan",
     "energy_distance",
     "expected_ends",
     "include_dir",
-    "crossings",
     "integrate",
-    "log_likelihood",
     "load_plan",
     "max_sliced_wasserstein",
+    "log_likelihood",
     "minibatch_plan",
     "mix_plans",
     "mixture_wasserstein",

@@ -367,7 +367,7 @@ def test_a_collision_that_the_steps_leap_over_is_found_on_the_line() -> None:
     x0 = points(200)
     with np.errstate(divide="ignore", invalid="ignore"):
         flow = rc.integrate(lambda t, x: -2 * x / (1 - 2 * t), x0, t_eval=[0.25, 0.5, 0.75])
-    assert (flow.status == FlowStatus.crossed).all()
+    assert (flow.status == FlowStatus.collision).all()
     assert np.abs(flow.t_reached - 0.5).max() < 0.05  # located to 1/64 of the interval and finer
     assert_allclose(flow.x_reached, x0 * (1 - 2 * flow.t_reached), atol=1e-9)
     assert_allclose(flow.x[0], x0 / 2)
@@ -378,6 +378,27 @@ def test_a_collision_that_the_steps_leap_over_is_found_on_the_line() -> None:
         alone = rc.integrate(lambda t, x: -2 * x / (1 - 2 * t), 1.0, log_density=True)
     assert not alone.ok
     assert abs(alone.t_reached - 0.5) < 1e-6
+
+
+def test_a_collision_of_a_plan_ends_the_trajectories_that_meet_and_no_others() -> None:
+    antithetic = rc.velocity_field(rc.GaussianPlan(0.0, 0.0, 1.0, -1.0, 1.0))
+    for x0 in (0.7, points(100)):
+        for method in ADAPTIVE:
+            flow = rc.integrate(antithetic, x0, method=method)
+            assert np.all(flow.status == FlowStatus.collision)
+            assert_allclose(flow.t_reached, 0.5, atol=1e-5)
+            assert np.max(flow.evaluations) < 5000
+    pair = rc.MixturePlan([0.5, 0.5], [[0, 0], [10, 10]], [[[1, -1], [-1, 1]], [[1, 0], [0, 1]]])
+    flow = rc.integrate(rc.velocity_field(pair), [-1.0, 0.5, 9.0, 11.0])
+    assert_array_equal(flow.status == FlowStatus.ok, [False, False, True, True])
+    assert (flow.status[:2] == FlowStatus.collision).all()
+    back = rc.integrate(antithetic, 0.7, 1.0, 0.0)
+    assert back.status == FlowStatus.collision
+    short = rc.integrate(antithetic, 0.7, 0.0, 0.4, rtol=1e-8)
+    assert_allclose(short.x, 0.7 * 0.2, rtol=1e-7)
+    with np.errstate(invalid="ignore"):  # equal steps that hit the pole
+        fixed = rc.integrate(antithetic, 0.7, method="rk4", steps=10)
+    assert fixed.status == FlowStatus.non_finite
 
 
 @given(st.integers(0, 10**6))

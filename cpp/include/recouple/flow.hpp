@@ -29,7 +29,7 @@ enum class FlowStatus : std::uint8_t {
   too_many_steps,
   non_finite,  // the field is not finite where the trajectory needs it
   stopped,     // the field failed, or progress asked to stop, before the trajectory was done
-  crossed,     // on the line: it overtook another, so it passed a point where trajectories meet
+  collision,  // trajectories meet where the field has a pole, or, on the line, one overtook another
 };
 
 // What each point carries along its trajectory x(t) = phi(x0), as rows of `carried_width` numbers.
@@ -52,6 +52,7 @@ struct FlowOptions {
   double rtol = 1e-6, atol = 1e-9;  // adaptive: error allowed per step, atol + rtol |x|
   std::size_t max_steps = 100'000;  // adaptive: steps, taken or rejected, per trajectory
   std::size_t steps = 0;            // this many equal steps; 0 lets the method choose
+  std::vector<double> poles;        // adaptive: known poles in time; a step ends at each of them
   Carried carried = Carried::nothing;
   Differences differences;
   int threads = 0;

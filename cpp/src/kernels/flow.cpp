@@ -95,7 +95,8 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
   constexpr double log_luck = 3.3219280948873623;      // log2(10)
   constexpr double nothing = -1000;
   constexpr double shrink = 0.2, growth = 10, ln2 = 0.69314718055994530942;
-  double *t = lanes.t, *h = lanes.h, *expected = lanes.expected, *cap = lanes.growth;
+  double *t = lanes.t, *h = lanes.h, *target = lanes.target, *expected = lanes.expected,
+         *cap = lanes.growth;
   double *steps = lanes.steps, *rejected = lanes.rejected;
   double *accepted = lanes.accepted, *event = lanes.event;
   const double alpha = 1 / c.order;
@@ -112,15 +113,16 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
     factor = factor > shrink ? factor : shrink;
     factor = factor < cap[i] ? factor : cap[i];
     factor = finite ? factor : 0.1;
-    const double left = c.t1 - t[i];
+    const double left = target[i] - t[i];
     const bool last = h[i] == left;
-    const double there = last ? c.t1 : t[i] + h[i];
+    const double there = last ? target[i] : t[i] + h[i];
     const double now = good ? there : t[i];
     const double wanted = h[i] * factor;
-    const double rest = c.t1 - now;
+    const double rest = target[i] - now;
     const double size = __builtin_fabs(wanted), room = __builtin_fabs(rest);
     // The last two steps share what is left, so that no sliver remains.
-    const double next = size >= room ? rest : (2 * size > room ? 0.5 * rest : wanted);
+    const double within = size >= room ? rest : (2 * size > room ? 0.5 * rest : wanted);
+    const double next = good && last ? wanted : within;
     const double ratio = next / h[i];
     expected[i] = finite ? log_e + c.order * rough_log2(ratio > 1e-300 ? ratio : 1) : nothing;
     cap[i] = good ? growth : 1;
@@ -132,7 +134,7 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
     accepted[i] = good ? 1.0 : 0.0;
     double what = taken + refused >= c.max_steps ? lane_event::too_many : lane_event::none;
     what = size < c.h_min ? lane_event::too_small : what;
-    what = good && last ? lane_event::finished : what;
+    what = good && last ? lane_event::arrived : what;
     event[i] = what;
     accepts += good ? 1.0 : 0.0;
     events += what;

@@ -21,13 +21,14 @@ struct Terms {
 // more than a factor of ten is believed, and steps grow far only after two small errors in a row.
 struct Controller {
   double order;
-  double t1, h_min;
+  double h_min;
   double max_steps;
 };
 
 // What a lane carries from step to step. Counts are doubles so that all of it is one kind of lane.
 struct Lanes {
   double *t, *h;
+  double* target;    // a time that a step must end at
   double* expected;  // log2 of the error that the step before lets one expect
   double* growth;    // largest factor the next step may grow by: 1 after a rejection
   double *steps, *rejected;
@@ -36,7 +37,7 @@ struct Lanes {
 };
 
 namespace lane_event {
-inline constexpr double none = 0, finished = 1, too_small = 2, too_many = 3;
+inline constexpr double none = 0, arrived = 1, too_small = 2, too_many = 3;
 }
 
 struct ControlSummary {

@@ -25,7 +25,7 @@ class VelocityField:
     from does.
     """
 
-    __slots__ = ("_at_collision", "_collisions", "_core", "_maker", "_origin")
+    __slots__ = ("_at_collision", "_collisions", "_core", "_maker", "_origin", "_t_range")
 
     def __init__(
         self,
@@ -34,8 +34,10 @@ class VelocityField:
         *origin: Any,
         collisions: FloatArray | None = None,
         at_collision: Side = "raise",
+        t_range: tuple[float, float] = (-math.inf, math.inf),
     ):
         self._core = core
+        self._t_range = t_range
         self._maker = maker
         self._origin = origin
         self._collisions = collisions
@@ -49,7 +51,7 @@ class VelocityField:
     @property
     def t_range(self) -> tuple[float, float]:
         """Times at which the field is known: [0, 1] for a plan's, all for a callable's."""
-        return (0.0, 1.0) if self._maker is velocity_field else (-math.inf, math.inf)
+        return self._t_range
 
     @property
     def native(self) -> bool:
@@ -161,6 +163,7 @@ def velocity_field(
         at_collision,
         collisions=plan.collision_times(interpolant),
         at_collision=at_collision,
+        t_range=(0.0, 1.0),
     )
 
 

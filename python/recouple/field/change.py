@@ -52,6 +52,7 @@ def reversed_time(field: Any, dim: int = 1) -> VelocityField:
         given,
         collisions=None if collisions is None else 1 - collisions,
         at_collision=side,  # type: ignore[arg-type]
+        t_range=(1 - given.t_range[1], 1 - given.t_range[0]),
     )
 
 

@@ -69,17 +69,15 @@ class GridField(VelocityField):
         core = _core.grid_field(
             times, points, values, method == "monotone", extrapolation == "linear"
         )
-        super().__init__(core, _grid_field, times, points, values, method, extrapolation)
+        ends = (float(times[0]), float(times[-1]))
+        super().__init__(
+            core, _grid_field, times, points, values, method, extrapolation, t_range=ends
+        )
         self.t: FloatArray = frozen(times)
         self.x: FloatArray = frozen(points)
         self.v: FloatArray = frozen(values)
         self.method = method
         self.extrapolation = extrapolation
-
-    @property
-    def t_range(self) -> tuple[float, float]:
-        """First and last time of the grid."""
-        return float(self.t[0]), float(self.t[-1])
 
     def __repr__(self) -> str:
         return (

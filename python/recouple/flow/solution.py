@@ -26,7 +26,7 @@ class FlowStatus(IntEnum):
     too_many_steps = 2
     non_finite = 3
     stopped = 4
-    crossed = 5
+    collision = 5
 
     @property
     def reason(self) -> str:
@@ -42,9 +42,7 @@ _REASONS = {
     FlowStatus.too_many_steps: "took max_steps steps and was not at the end",
     FlowStatus.non_finite: "the field is not finite there",
     FlowStatus.stopped: "stopped before the end, because the field failed",
-    FlowStatus.crossed: (
-        "overtook another trajectory: they meet there, and the field has a pole (a collision)"
-    ),
+    FlowStatus.collision: "trajectories meet there, where the field has a pole",
 }
 
 

@@ -107,7 +107,7 @@ def integrate(
     -----
     Accuracy: the global error is a small multiple of the tolerance times the stretching of the flow
     (the exponential of the integrated one-sided Lipschitz constant). On the line adaptive results
-    are checked for order: trajectories that overtook another end as ``crossed``.
+    are checked for order: trajectories that overtook another end as ``collision``.
     Cost: O(n) evaluations times steps; memory O(n D) beyond what is asked for.
 
     Source: Hairer, Norsett & Wanner (1993), Solving Ordinary Differential Equations I, II.4-II.6;

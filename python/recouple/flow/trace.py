@@ -51,6 +51,7 @@ def trace(
         seed = 0 if rng is None else int(generator(rng).integers(2**63))
         if not field.native and x.size:
             difference = _difference_step(field, x, flow_map.t0)
+    poles = () if field._collisions is None else field._collisions
     callback = None if progress is None else progress_callback(progress, "integrate")
     threads = 0 if num_threads is None else thread_count(num_threads)
 
@@ -70,6 +71,7 @@ def trace(
             difference,
             log_density == "hutchinson",
             seed,
+            poles,
             keep,
             threads,
             callback,
@@ -150,7 +152,8 @@ def _without_lost(
     """NaN where trajectories did not get, and collisions located; copies of what changes."""
     end, along, reached, status, *_, at, along_at, _, _, _ = solved
     place = end
-    crossed = status.reshape(-1) == FlowStatus.crossed
+    # Those that leapt over a collision are known by their order at the end.
+    crossed = (status.reshape(-1) == FlowStatus.collision) & (reached.reshape(-1) == flow_map.t1)
     if crossed.any():
         meet, places = _locate_crossing(solve, x.reshape(-1), crossed, flow_map)
         reached, place = reached.copy(), end.copy()
@@ -186,6 +189,9 @@ def _attach(error: BaseException, flow: Flow) -> None:
 def _difference_step(field: VelocityField, x: FloatArray, t: float) -> float:
     """Step of differences that suits the precision of the callable: it is asked at one point."""
     function = field._origin[0]
+    if callable(getattr(function, "parameters", None)):  # a torch module
+        weights = next(iter(function.parameters()), None)
+        return _SINGLE if str(getattr(weights, "dtype", "")).endswith("float32") else _DOUBLE
     first = x.reshape(-1)[:1] if field.dim == 1 else x.reshape(-1, field.dim)[:1]
     try:
         dtype = str(getattr(function(t, first.copy()), "dtype", ""))
