@@ -226,12 +226,7 @@ double AdaptiveLanes::next_target(double t) const noexcept {
 void AdaptiveLanes::arrive(std::size_t lane) noexcept {
   const double t = lanes_.t[lane];
   if (t == problem_.t1) return retire(lane, FlowStatus::ok);
-  // Straight paths arrive at a pole as if nothing were there. But where trajectories meet, the
-  // slope of the field grows like 1 / distance, while elsewhere it stays what it is.
-  const double distance = 1e-6 * (problem_.t1 - problem_.t0);
-  if (!(system_.steepness(t - distance, x_ + lane * dim_) * std::abs(distance) < 0.1)) {
-    return retire(lane, FlowStatus::collision);
-  }
+  if (collides(t, x_ + lane * dim_)) return retire(lane, FlowStatus::collision);
   lanes_.target[lane] = next_target(t);
   const double rest = lanes_.target[lane] - t;
   if (std::abs(lanes_.h[lane]) > std::abs(rest)) lanes_.h[lane] = rest;

@@ -1,6 +1,7 @@
 #include "flow_lanes.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace recouple {
@@ -146,6 +147,13 @@ void LaneBlock::copy_lane(const double* from, std::size_t from_lane, double* to,
   }
 }
 
+bool LaneBlock::collides(double pole, const double* x) noexcept {
+  // Straight paths arrive at a pole as if nothing were there. But where trajectories meet, the
+  // slope of the field grows like 1 / distance, while elsewhere it stays what it is.
+  const double distance = 1e-6 * (problem_.t1 - problem_.t0);
+  return !(system_.steepness(pole - distance, x) * std::abs(distance) < 0.1);
+}
+
 bool LaneBlock::finite(const double* state, std::size_t lane) const noexcept {
   return std::all_of(segments_.begin(), segments_.end(), [&](const Segment& s) {
     return kernel().all_finite(state + s.offset + lane * s.width, s.width);
@@ -193,6 +201,7 @@ bool FixedLanes::solve(std::size_t first, std::size_t last, const Poll& poll) no
     if (poll && !poll()) return stopped();
     if (!stages(t, next, h, rate_known)) return stopped();
     rate_known = false;
+    end_collided(t, next, k);
     for (const Segment& s : segments_) {
       if (!kernel().all_finite(y_ + s.offset, active_ * s.width)) end_non_finite(t, k);
     }
@@ -236,13 +245,33 @@ bool FixedLanes::dense_stages(double t, double next, double h) noexcept {
 
 void FixedLanes::end_non_finite(double t, std::size_t step) noexcept {
   for (std::size_t i = active_; i-- > 0;) {
-    if (finite(y_, i)) continue;
-    copy_lane(y_, active_ - 1, y_, i);
-    for (std::size_t j = 1; j < problem_.method.stages; ++j) {
-      copy_lane(k_[j], active_ - 1, k_[j], i);
-    }
-    end(i, FlowStatus::non_finite, t, double(step), 0, double(evaluations_));
+    if (!finite(y_, i)) end_before(i, FlowStatus::non_finite, t, step);
   }
+}
+
+// A step over a pole is not to be trusted for those that meet there: straight on, to first order.
+void FixedLanes::end_collided(double t, double next, std::size_t step) noexcept {
+  for (const double pole : problem_.options.poles) {
+    const bool within = next > t ? pole > t && pole <= next : pole < t && pole >= next;
+    if (!within || pole == problem_.t1) continue;
+    for (std::size_t i = active_; i-- > 0;) {
+      for (std::size_t d = 0; d < dim_; ++d) {
+        const std::size_t k = i * dim_ + d;
+        scratch_[d] = x_[k] + (pole - t) * k_[0][k];
+      }
+      if (collides(pole, scratch_)) end_before(i, FlowStatus::collision, t, step);
+    }
+  }
+}
+
+// Ends a lane at the beginning of its step.
+void FixedLanes::end_before(std::size_t lane, FlowStatus status, double t,
+                            std::size_t step) noexcept {
+  copy_lane(y_, active_ - 1, y_, lane);
+  for (std::size_t j = 1; j < problem_.method.stages; ++j) {
+    copy_lane(k_[j], active_ - 1, k_[j], lane);
+  }
+  end(lane, status, t, double(step), 0, double(evaluations_));
 }
 
 void FixedLanes::end_all(FlowStatus status, double t, std::size_t steps) noexcept {

@@ -70,6 +70,8 @@ class LaneBlock {
            double evaluations) noexcept;
   void copy_lane(const double* from, std::size_t from_lane, double* to,
                  std::size_t to_lane) const noexcept;
+  // Whether trajectories meet at this pole, for a lane that is at x there.
+  bool collides(double pole, const double* x) noexcept;
   bool finite(const double* state, std::size_t lane) const noexcept;
 
   const Problem& problem_;
@@ -95,7 +97,9 @@ class FixedLanes : public LaneBlock {
  private:
   bool stages(double t, double next, double h, bool first_known) noexcept;
   bool dense_stages(double t, double next, double h) noexcept;
+  void end_collided(double t, double next, std::size_t step) noexcept;
   void end_non_finite(double t, std::size_t step) noexcept;
+  void end_before(std::size_t lane, FlowStatus status, double t, std::size_t step) noexcept;
   void end_all(FlowStatus status, double t, std::size_t steps) noexcept;
   std::size_t evaluations_ = 0;
 };

@@ -396,9 +396,12 @@ def test_a_collision_of_a_plan_ends_the_trajectories_that_meet_and_no_others() -
     assert back.status == FlowStatus.collision
     short = rc.integrate(antithetic, 0.7, 0.0, 0.4, rtol=1e-8)
     assert_allclose(short.x, 0.7 * 0.2, rtol=1e-7)
-    with np.errstate(invalid="ignore"):  # equal steps that hit the pole
-        fixed = rc.integrate(antithetic, 0.7, method="rk4", steps=10)
-    assert fixed.status == FlowStatus.non_finite
+    for steps in (7, 10):  # over the pole, and onto it
+        fixed = rc.integrate(antithetic, [0.7, -0.2], method="rk4", steps=steps)
+        assert (fixed.status == FlowStatus.collision).all()
+        assert ((fixed.t_reached < 0.5) & (fixed.t_reached > 0.3)).all()
+        fixed = rc.integrate(rc.velocity_field(pair), [0.5, 9.0], method="rk4", steps=steps)
+        assert_array_equal(fixed.status, [FlowStatus.collision, FlowStatus.ok])
 
 
 @given(st.integers(0, 10**6))

@@ -52,7 +52,7 @@ struct FlowOptions {
   double rtol = 1e-6, atol = 1e-9;  // adaptive: error allowed per step, atol + rtol |x|
   std::size_t max_steps = 100'000;  // adaptive: steps, taken or rejected, per trajectory
   std::size_t steps = 0;            // this many equal steps; 0 lets the method choose
-  std::vector<double> poles;        // adaptive: known poles in time; a step ends at each of them
+  std::vector<double> poles;        // times where the field is known to be singular
   Carried carried = Carried::nothing;
   Differences differences;
   int threads = 0;

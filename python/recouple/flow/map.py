@@ -153,7 +153,7 @@ class FlowMap:
         --------
         >>> import recouple as rc
         >>> phi = rc.FlowMap(rc.velocity_field(rc.GaussianPlan(0.0, 1.0, 1.0, 0.0, 4.0)))
-        >>> round(phi.push_forward(rc.Normal()).ppf(0.5), 5)
+        >>> round(float(phi.push_forward(rc.Normal()).ppf(0.5)), 5)
         1.0
         """
         if isinstance(law, Empirical):
