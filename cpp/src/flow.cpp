@@ -226,7 +226,10 @@ void integrate(const AnyField& field, std::span<const double> x, double t0, doub
   const double evaluations =
       double(method.stages) * (fixed ? double(options.steps) : 20) * (width > 0 ? 2 : 1);
   const double work = double(n) * evaluations * (field.cost_ns() + 2 * double(d + width));
-  const int threads = field.foreign() ? 1 : threads_for(work, options.threads);
+  // On a busy machine a team waits for its last thread to be given a processor, so that a second
+  // one has to be worth a lot more than waking it.
+  const bool alone = field.foreign() || work < 10 * serial_cutoff_ns;
+  const int threads = alone ? 1 : threads_for(work, options.threads);
   if (fixed) {
     solve<FixedLanes>(problem, piece, std::max(capacity, piece), threads, dense);
   } else {

@@ -42,14 +42,13 @@ inline double reciprocal_root(double s) noexcept {
   return y;
 }
 
-// exp(x) to 1 ulp for x <= 0, and 0 below -708: as vec_exp, with half of its cases. The polynomial
-// interpolates exp in Chebyshev's points (error 2e-17). 0 for NaN.
-inline double exp_negative(double x) noexcept {
+// exp(x) to 1 ulp for x in [-708, 700], and exp(-708) below and for NaN: as vec_exp, with half of
+// its cases. The polynomial interpolates exp in Chebyshev's points (error 2e-17).
+inline double exp_within(double x) noexcept {
   constexpr double log2e = 1.4426950408889634074;
   constexpr double ln2_hi = 6.93147180369123816490e-01, ln2_lo = 1.90821492927058770002e-10;
   constexpr double round = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
-  const bool seen = x > -708.0;
-  const double c = seen ? x : -708.0;
+  const double c = x > -708.0 ? x : -708.0;
   const double shifted = c * log2e + round;
   const double k = shifted - round;
   const double r = (c - k * ln2_hi) - k * ln2_lo;
@@ -66,7 +65,7 @@ inline double exp_negative(double x) noexcept {
   p = p * r + 1.0;
   p = p * r + 1.0;
   const std::uint64_t bits = __builtin_bit_cast(std::uint64_t, shifted) + 1023;
-  return seen ? p * __builtin_bit_cast(double, bits << 52) : 0.0;
+  return p * __builtin_bit_cast(double, bits << 52);
 }
 
 // Component k of a mixture at point i: standard deviation of X_t (its inverse), distance from the
@@ -113,17 +112,25 @@ void mixture_block(const MixtureView& m, const Time at, const double* __restrict
         least[i] = q < least[i] ? q : least[i];
       }
     }
-    double moved = 0;
-    for (std::size_t i = 0; first > 0 && i < n; ++i) moved += least[i] < before[i] ? 1.0 : 0.0;
+    std::uint64_t moved = 0;
+    for (std::size_t i = 0; first > 0 && i < n; ++i) moved += least[i] < before[i] ? 1 : 0;
     if (moved > 0) {
       for (std::size_t i = 0; i < n; ++i) {
         // A point so far away that all exponents were infinite has sums of NaN: it stays that way.
-        const double scale = before[i] < __builtin_inf() ? exp_negative(least[i] - before[i]) : 1;
+        const double scale = before[i] < __builtin_inf() ? exp_within(least[i] - before[i]) : 1;
         mass[i] *= scale, flux[i] *= scale;
         if (with_div) slope_sum[i] *= scale, score[i] *= scale, cross[i] *= scale;
       }
     }
-    for (std::size_t j = 0; j < count; ++j) {
+    // A few components whose exponents are not too far apart are taken relative to the first of
+    // them, which then needs no exponential.
+    std::uint64_t far = m.size > together ? 1 : 0;  // integers, because their sums vectorise
+    if (far == 0) {
+      for (std::size_t i = 0; i < n; ++i) far += exponent[0][i] - least[i] < 600 ? 0 : 1;
+    }
+    const bool relative = far == 0;
+    const double* base = relative ? exponent[0] : least;
+    const auto add = [&](std::size_t j, auto share) noexcept {
       const std::size_t k = first + j;
       const double weight = m.weight[k];
       for (std::size_t i = 0; i < n; ++i) {
@@ -135,7 +142,7 @@ void mixture_block(const MixtureView& m, const Time at, const double* __restrict
         const double inverse = Time::shared ? inverse_std(m, at, k, i) : root[j][i];
         const double inverse2 = inverse * inverse;
         const double d = distance(m, at, x, k, i);
-        const double e = weight * inverse * exp_negative(least[i] - exponent[j][i]);
+        const double e = weight * inverse * share(j, i);
         const double slope = cov * inverse2;
         const double u = da * m.mean0[k] + db * m.mean1[k] + slope * d;
         mass[i] += e;
@@ -146,6 +153,12 @@ void mixture_block(const MixtureView& m, const Time at, const double* __restrict
           cross[i] -= e * inverse2 * d * u;
         }
       }
+    };
+    if (relative) add(0, [](std::size_t, std::size_t) noexcept { return 1.0; });
+    for (std::size_t j = relative ? 1 : 0; j < count; ++j) {
+      add(j, [&](std::size_t of, std::size_t i) noexcept {
+        return exp_within(base[i] - exponent[of][i]);
+      });
     }
   }
   for (std::size_t i = 0; i < n; ++i) v[i] = flux[i] / mass[i];

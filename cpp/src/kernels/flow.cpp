@@ -100,7 +100,7 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
   double *steps = lanes.steps, *rejected = lanes.rejected;
   double *accepted = lanes.accepted, *event = lanes.event;
   const double alpha = 1 / c.order;
-  double accepts = 0, events = 0;
+  std::uint64_t accepts = 0, events = 0;  // integers, because their sums vectorise
 #pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
     const double e2 = error2[i];
@@ -136,10 +136,10 @@ ControlSummary control(const Controller& c, const double* error2, const Lanes& l
     what = size < c.h_min ? lane_event::too_small : what;
     what = good && last ? lane_event::arrived : what;
     event[i] = what;
-    accepts += good ? 1.0 : 0.0;
-    events += what;
+    accepts += good ? 1 : 0;
+    events += what != lane_event::none ? 1 : 0;
   }
-  return {static_cast<std::size_t>(accepts), static_cast<std::size_t>(events)};
+  return {accepts, events};
 }
 
 void choose(const double* chosen, const double* y, double* x, std::size_t n) noexcept {
