@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CdfInverse', 'DatasetPlan', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_field', 'mixture_local', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
+__all__: list[str] = ['Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_field', 'mixture_local', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -345,6 +345,66 @@ class Method:
     @property
     def value(self) -> int:
         ...
+class Carried:
+    """
+    What points carry along.
+    
+    Members:
+    
+      nothing
+    
+      log_det
+    
+      jacobian
+    """
+    __members__: typing.ClassVar[dict[str, Carried]]
+    jacobian: typing.ClassVar[Carried]
+    log_det: typing.ClassVar[Carried]
+    nothing: typing.ClassVar[Carried]
+    @typing.overload
+    def __eq__(self, other: Carried) -> bool:
+        ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
+        ...
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: Carried) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
+class DenseFlow:
+    """
+    Trajectories as piecewise polynomials.
+    """
+    def __call__(self, t: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    def __getstate__(self) -> tuple[int, int, float, float, list[int], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        ...
+    def __setstate__(self, arg0: tuple) -> None:
+        ...
 def affine(law: Marginal, shift: typing.SupportsFloat | typing.SupportsIndex, scale: typing.SupportsFloat | typing.SupportsIndex) -> Marginal:
     """
     The law of shift + scale X.
@@ -364,6 +424,10 @@ def coefficients(interpolant: Interpolant, t: typing.SupportsFloat | typing.Supp
 def compiler() -> str:
     """
     Compiler of this build.
+    """
+def crossings(x0: numpy.typing.NDArray[numpy.float64], x: numpy.typing.NDArray[numpy.float64], slack: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.bool]:
+    """
+    Which points changed their order.
     """
 def dataset_covariance(plan: DatasetPlan, interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     """
@@ -421,9 +485,9 @@ def in_forked_child() -> bool:
     """
     True in a child of fork, where all runs serially.
     """
-def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.SupportsFloat | typing.SupportsIndex, t1: typing.SupportsFloat | typing.SupportsIndex, t_eval: numpy.typing.NDArray[numpy.float64], method: Method, rtol: typing.SupportsFloat | typing.SupportsIndex, atol: typing.SupportsFloat | typing.SupportsIndex, max_steps: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, progress: typing.Any) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.float64]]:
+def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.SupportsFloat | typing.SupportsIndex, t1: typing.SupportsFloat | typing.SupportsIndex, t_eval: typing.Any, method: Method, rtol: typing.SupportsFloat | typing.SupportsIndex, atol: typing.SupportsFloat | typing.SupportsIndex, max_steps: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, carried: Carried, difference: typing.SupportsFloat | typing.SupportsIndex, hutchinson: bool, seed: typing.SupportsInt | typing.SupportsIndex, poles: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], dense: bool, threads: typing.SupportsInt | typing.SupportsIndex, progress: typing.Any) -> tuple:
     """
-    Ends, times, status, steps, rejected, evaluations, points at t_eval.
+    Ends, carried, times, status, steps, rejected, evaluations, points and carried at t_eval, dense output, whether all is well, the field's exception.
     """
 def mixture_field(plan: MixturePlan, interpolant: Interpolant) -> Field:
     """
