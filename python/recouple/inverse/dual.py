@@ -131,11 +131,21 @@ class Problem:
         noise: FloatArray,
     ) -> Problem:
         """Return the unsolved problem; the reference is normalised."""
-        zero, one = np.zeros(moments.size), np.ones(moments.size)
-        mass = np.ascontiguousarray(reference / reference.sum())
-        arrays = [frozen(a) for a in (x0, x1, mass, times, knots)]
-        data = [frozen(a) for a in (moments, one, noise, zero, zero)]
-        return cls(*arrays, options.degree, *data, options.threads)
+        zero = frozen(np.zeros(moments.size))
+        return cls(
+            x0=frozen(x0),
+            x1=frozen(x1),
+            reference=frozen(np.ascontiguousarray(reference / reference.sum())),
+            times=frozen(times),
+            knots=frozen(knots),
+            degree=options.degree,
+            moments=frozen(moments),
+            penalty=frozen(np.ones(moments.size)),
+            noise=frozen(noise),
+            theta=zero,
+            theta_before=zero,
+            threads=options.threads,
+        )
 
     def dual(self) -> _core.EntropicDual:
         """Return the core's solver, at this problem's theta."""
@@ -277,7 +287,7 @@ def smooth_law(name: str, law: Marginal) -> Marginal:
     bandwidth = 0.9 * spread * float(np.sum(law.weights**2)) ** 0.2
     shrink = float(np.sqrt(max(0.0, 1 - (bandwidth / std) ** 2)))
     centres = mean + shrink * (law.values - mean)
-    return smoothed(centres, bandwidth, law.weights)
+    return smoothed(centres, law.weights, bandwidth=bandwidth)
 
 
 def grid_masses(name: str, law: Marginal, x: FloatArray) -> FloatArray:
