@@ -35,13 +35,15 @@ EVERYWHERE = {"_core", "arguments", "progress", "parallel", "simd"}
 ON_TOP = {"plot", "study", "cli", "interop"}
 # A file that is part of a room without bearing its name.
 PART_OF = {
+    "flow_adaptive": "flow",
+    "flow_lanes": "flow",
+    "flow_system": "flow",
+    "flow_tableau": "flow",
     "buffer": "sort",
     "cholesky": "numeric",
     "histogram": "marginal",
     "transformed": "marginal",
-    "lanes": "flow",
     "levels": "wasserstein",
-    "tableau": "flow",
     "field_change": "field",
     "field_dataset": "field",
     "field_grid": "field",
