@@ -51,7 +51,7 @@ def trace(
         seed = 0 if rng is None else int(generator(rng).integers(2**63))
         if not field.native and x.size:
             difference = _difference_step(field, x, flow_map.t0)
-    poles = () if field._collisions is None else field._collisions
+    poles: Any = () if field._collisions is None else field._collisions
     callback = None if progress is None else progress_callback(progress, "integrate")
     threads = 0 if num_threads is None else thread_count(num_threads)
 
