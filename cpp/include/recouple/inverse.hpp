@@ -87,8 +87,8 @@ class EntropicDual {
   std::vector<double> moments(int threads = 0) const;
 
   // For each functional f (rows of `functionals`, values at the grid points) under the normalised
-  // mass at the present theta and penalty: E f, its standard deviation under data noise of the given
-  // variance per feature, the part of Var f that the features see at this penalty, and Var f.
+  // mass at the present theta and penalty: E f, its standard deviation under data noise of the
+  // given variance per feature, the part of Var f that the features see at this penalty, and Var f.
   struct Uncertainty {
     double mean, standard_error, resolved, variance;
   };
