@@ -16,19 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 # A room, and the other rooms it may use: the table of docs/design.md.
 ROOMS: dict[str, set[str]] = {
-    "parallel": set(),
-    "simd": set(),
-    "numeric": {"parallel"},
-    "sort": {"parallel"},
-    "marginal": {"numeric"},
-    "quantile": {"marginal", "numeric"},
-    "wasserstein": {"sort", "quantile", "marginal", "numeric", "plan"},
-    "interpolant": set(),
-    "plan": {"marginal", "interpolant", "numeric"},
-    "field": {"plan", "interpolant", "numeric"},
-    "flow": {"field", "marginal"},
-    "inverse": {"plan", "field", "flow", "quantile", "marginal", "interpolant", "numeric"},
-    "distill": {"plan", "inverse", "flow", "wasserstein"},
+    name: set(re.findall(r"\w+", used))
+    for name, used in re.findall(
+        r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|$",
+        (ROOT / "docs" / "design.md").read_text(),
+        flags=re.M,
+    )
 }
 # Rooms of the package that serve every other, and rooms that may use every other.
 EVERYWHERE = {"_core", "arguments", "progress", "parallel", "simd"}
@@ -59,7 +52,8 @@ def room_of(name: str) -> str:
 
 
 def included_rooms(path: Path) -> set[str]:
-    names = re.findall(r'#include "(?:recouple/|kernels/)?(\w+)\.hpp"', path.read_text())
+    pattern = r'#include ["<](?:recouple/|kernels/|bind_)?(\w+)\.hpp[">]'
+    names = re.findall(pattern, path.read_text())
     return {room_of(name) for name in names if name not in KERNEL_TOOLS}
 
 
@@ -80,6 +74,19 @@ def test_a_source_of_the_core_includes_only_rooms_it_may_use(path: Path) -> None
         assert included_rooms(path) <= may_use(room_of(path.stem))
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "python" / "bindings").glob("bind_*.cpp")), ids=lambda p: p.stem
+)
+def test_a_binding_includes_only_rooms_its_room_may_use(path: Path) -> None:
+    room = path.stem.removeprefix("bind_")
+    assert included_rooms(path) - {"bind"} <= may_use(room)
+
+
+def test_the_table_of_rooms_is_read() -> None:
+    assert {"plan", "field", "flow", "inverse"} <= ROOMS.keys()
+    assert ROOMS["flow"] == {"field", "marginal"}
+
+
 def test_the_core_knows_no_python_and_one_file_knows_openmp() -> None:
     for path in (ROOT / "cpp").rglob("*.[ch]pp"):
         text = path.read_text()
@@ -97,6 +104,11 @@ def imported_rooms(path: Path) -> set[str]:
             rooms |= {alias.name for alias in node.names if not alias.name.startswith("__")}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("recouple."):
             rooms.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports name their module in full"
+        elif isinstance(node, ast.Import):
+            named = [alias.name.split(".") for alias in node.names]
+            rooms |= {parts[1] for parts in named if parts[0] == "recouple" and len(parts) > 1}
     return rooms
 
 
