@@ -3,7 +3,8 @@
 # A kernel source keeps everything in an anonymous namespace except one explicit specialisation
 # `at<level_of_this_file>()`, so that no inline function compiled for AVX-512 can be picked by
 # the linker to stand for its portable namesake.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+option(RECOUPLE_MULTIVERSION "Compile kernels for AVX2 and AVX-512 beside the portable baseline" ON)
+if(RECOUPLE_MULTIVERSION AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64" AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   set(RECOUPLE_X86_LEVELS ON)
 else()
   set(RECOUPLE_X86_LEVELS OFF)
