@@ -8,7 +8,7 @@ answering.
 """
 
 from recouple.inverse.dual import ErrorBar, Stage
-from recouple.inverse.line import recover_plan
+from recouple.inverse.recover import recover_plan
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.snapshots import recover_plan_from_snapshots
 

@@ -155,6 +155,29 @@ class Problem:
         dual.set_theta(self.theta, self.threads)
         return dual
 
+    def expectations(
+        self, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
+    ) -> list[ErrorBar]:
+        """Return the expectation of each function under the solved plan, with its error bar."""
+        x, y = np.meshgrid(self.x0, self.x1, indexing="ij")
+        values = np.stack(
+            [real_array("function(x0, x1)", f(x, y), shape=x.shape).reshape(-1) for f in functions]
+        )
+        dual = self.dual()
+        rows = dual.uncertainty(values, self.penalty, self.noise, self.threads)
+        dual.set_theta(self.theta_before, self.threads)
+        mass = dual.mass()
+        earlier = values @ mass / mass.sum()
+        return [
+            ErrorBar(
+                value=float(mean),
+                error=float(np.hypot(error, mean - before)),
+                resolved=float(resolved),
+                unresolved=float(np.sqrt(max(0.0, (1 - resolved) * variance))),
+            )
+            for (mean, error, resolved, variance), before in zip(rows, earlier, strict=True)
+        ]
+
 
 def knots_over(
     times: FloatArray, ends0: FloatArray, ends1: FloatArray, options: Options
@@ -237,30 +260,6 @@ def descend(
         penalty=frozen(history[-1].regularization * units),
     )
     return solved, tuple(history), status, message
-
-
-def expectations(
-    problem: Problem, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
-) -> list[ErrorBar]:
-    """Return the expectation of each function under the solved plan, with its error bar."""
-    x, y = np.meshgrid(problem.x0, problem.x1, indexing="ij")
-    values = np.stack(
-        [real_array("function(x0, x1)", f(x, y), shape=x.shape).reshape(-1) for f in functions]
-    )
-    dual = problem.dual()
-    rows = dual.uncertainty(values, problem.penalty, problem.noise, problem.threads)
-    dual.set_theta(problem.theta_before, problem.threads)
-    mass = dual.mass()
-    earlier = values @ mass / mass.sum()
-    return [
-        ErrorBar(
-            value=float(mean),
-            error=float(np.hypot(error, mean - before)),
-            resolved=float(resolved),
-            unresolved=float(np.sqrt(max(0.0, (1 - resolved) * variance))),
-        )
-        for (mean, error, resolved, variance), before in zip(rows, earlier, strict=True)
-    ]
 
 
 def read_law(name: str, law: Marginal | ArrayLike) -> Marginal:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen
-from recouple.inverse.dual import ErrorBar, Options, Problem, Stage, expectations
+from recouple.inverse.dual import ErrorBar, Options, Problem, Stage
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
-from recouple.plan import GridPlan
+from recouple.plan import GridPlan, Plan
 
 TAILS = np.array([1e-2, 1e-4, 1e-6])
 NEAR, HEAVY = 0.9, 1.1  # growth of quantile steps: .74 normal, 1 exponential, 1.35 lognormal(.5)
@@ -35,14 +35,27 @@ class Residuals:
     mismatch: float | None
 
 
+class Estimator(Protocol):
+    """What stays behind of a recovery to estimate functionals of its plan; it pickles."""
+
+    def expectations(
+        self, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
+    ) -> list[ErrorBar]:
+        """Return E[f(X0, X1)] for each function, with its error bar."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recovery:
     """A recovered plan, what it is worth, and how it was found.
 
     Attributes
     ----------
-    plan : GridPlan
-        The recovered joint law of (X0, X1), total mass 1.
+    plan : Plan
+        The recovered joint law of (X0, X1): a :class:`GridPlan` from family "line".
+    family : str
+        The family it was sought in.
+    evidence : tuple of str
+        Why that family and that verdict: one finding a line.
     verdict : str
         ``"unique"``: on the line the field and the source determine the plan (Korotin & Pammer
         2025), given an exponential moment. ``"representative"``: a tail looks heavier than that, or
@@ -60,7 +73,8 @@ class Recovery:
     history : tuple of Stage
     """
 
-    plan: GridPlan
+    plan: Any  # a Plan; of which kind depends on the family
+    family: str
     verdict: str
     reason: str
     status: str
@@ -69,7 +83,8 @@ class Recovery:
     error_bars: dict[str, ErrorBar]
     settings: dict[str, Any]
     history: tuple[Stage, ...]
-    problem: Problem = dataclass_field(repr=False)
+    estimator: Estimator = dataclass_field(repr=False)
+    evidence: tuple[str, ...] = ()
 
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
         """Return E[function(X0, X1)] with its error bar.
@@ -79,7 +94,7 @@ class Recovery:
         function : callable
             Takes arrays x0 and x1 of one shape, returns values of that shape.
         """
-        return expectations(self.problem, [function])[0]
+        return self.estimator.expectations([function])[0]
 
     def __repr__(self) -> str:
         return (
@@ -89,11 +104,8 @@ class Recovery:
 
     def summary(self) -> str:
         """Return the findings as a text of a dozen lines."""
-        n0, n1 = len(self.plan.x0), len(self.plan.x1)
         lines = [
-            f"recovered plan    {n0} x {n1} grid, "
-            f"x0 in [{self.plan.x0[0]:.4g}, {self.plan.x0[-1]:.4g}], "
-            f"x1 in [{self.plan.x1[0]:.4g}, {self.plan.x1[-1]:.4g}]",
+            f"recovered plan    {_shape_of(self.plan)}",
             f"verdict           {self.verdict}: {self.reason}",
             f"status            {self.status}: {self.message}",
             f"moment residual   {self.residuals.moments:.2e} (worst time "
@@ -108,8 +120,16 @@ class Recovery:
             f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}"
             for k, v in self.settings.items()
         )
+        lines += [f"evidence          {finding}" for finding in self.evidence]
         lines.append(f"settings          {chosen}")
         return "\n".join(lines)
+
+
+def _shape_of(plan: Plan) -> str:
+    if not isinstance(plan, GridPlan):
+        return repr(plan)
+    ends = (f"x{i} in [{x[0]:.4g}, {x[-1]:.4g}]" for i, x in enumerate((plan.x0, plan.x1)))
+    return f"{len(plan.x0)} x {len(plan.x1)} grid, {', '.join(ends)}"
 
 
 def grid_plan(problem: Problem) -> GridPlan:
@@ -180,7 +200,7 @@ def finish(
         "E[X0^2 X1]": lambda x, y: x * x * y,
         "E[X0 X1^2]": lambda x, y: x * y * y,
     }
-    bars = dict(zip(functions, expectations(problem, list(functions.values())), strict=True))
+    bars = dict(zip(functions, problem.expectations(list(functions.values())), strict=True))
     residuals = Residuals(
         moments=float(np.sqrt(np.mean(misfit**2))),
         per_time=frozen(per_time),
@@ -189,6 +209,7 @@ def finish(
     )
     return Recovery(
         plan=plan,
+        family="line",
         verdict=verdict,
         reason=reason,
         status=status,
@@ -197,7 +218,7 @@ def finish(
         error_bars={"correlation": correlation_bar(problem, plan), **bars},
         settings=settings,
         history=history,
-        problem=problem,
+        estimator=problem,
     )
 
 
@@ -214,7 +235,7 @@ def correlation_bar(problem: Problem, plan: GridPlan) -> ErrorBar:
         values: FloatArray = rho + z0 * z1 - 0.5 * rho * (z0**2 + z1**2)
         return values
 
-    return replace(expectations(problem, [influence])[0], value=rho)
+    return replace(problem.expectations([influence])[0], value=rho)
 
 
 def settings_of(

@@ -1,0 +1,117 @@
+"""One entry for every family of plans: look at the field, choose the family, hand over."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from recouple.field import VelocityField, as_field
+from recouple.inverse.line import recover_on_line
+from recouple.inverse.recovery import Recovery
+from recouple.marginal import Marginal
+from recouple.progress import Progress
+
+# family -> the dimensions it covers (None: any) and the function that recovers it
+FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
+    "line": (1, recover_on_line),
+}
+
+
+def recover_plan(
+    field: VelocityField | Callable[[Any, Any], Any],
+    source: Marginal | ArrayLike,
+    target: Marginal | ArrayLike | None = None,
+    *,
+    family: str = "auto",
+    num_threads: int | None = None,
+    progress: Progress = None,
+    **options: Any,
+) -> Recovery:
+    r"""Recover the plan behind a flow-matching velocity field on the line.
+
+    Given :math:`v(t, x) = E[X_1 - X_0 \mid (1-t) X_0 + t X_1 = x]` and the law of X0, find the
+    joint law :math:`\pi` of (X0, X1): with :math:`B_{km}` B-splines at times :math:`t_k`,
+
+    .. math::
+        \min_\pi\; KL(\pi \,\|\, \pi_{ref})
+        + \frac{1}{2\lambda} \sum_{k,m} \Bigl(E_\pi B_{km}(X_{t_k}) - g_{km}\Bigr)^2,
+
+    where the moments g come from the flow of v alone.
+
+    Parameters
+    ----------
+    field : VelocityField or callable
+        ``v(t, x)`` for the linear interpolant, x of shape (n,), in length per unit time.
+    source : law or array of samples
+        Law of X0. Samples are smoothed by Gaussian kernels that keep their variance.
+    target : law or array of samples, optional
+        Law of X1, if known: steadies noisy fields, and its mismatch with the flow measures them.
+    family : {"auto", "line"}
+        Both are the line, the only family of this function so far.
+    grid : int
+        Points a side, N.
+    times : int
+        Number K of times, equally spaced in the angle at which X_t views the standardised plan.
+    splines, degree : int
+        B-splines per time (default N/2) and their degree (1 to 7).
+    regularization : float, optional
+        Final lambda. Default: from 3e-3 down in steps of sqrt(10) to 1e-9, stopped where the
+        residual no longer follows (slope below 0.25 in the log-log plane).
+    tail : float
+        Probability left out at either side of either marginal.
+    steps : int
+        Steps of RK4 across t in [0, 1] for tracing; error about 1e-8 at 96 on smooth fields.
+    num_threads : int, optional
+        Result independent of it.
+    progress : bool or callable, optional
+        ``True`` for a bar, or ``callback(done, total)``. On Ctrl-C the best plan so far is
+        returned, with status "interrupted".
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, the field's values have the wrong shape or are not finite
+        (the message says where), or the source is not a law. What the field raises surfaces.
+
+    Notes
+    -----
+    Accuracy from exact fields, total variation: below 1e-3 on Gaussian plans of correlation up to
+    0.95 (6e-3 at 0.99), 0.02 on crossing ridges of correlation +-0.95. Cost: O(N^2 K^2) and
+    O((K M)^3) a Newton step, about 50 steps: 2 s at the defaults on one core.
+
+    Source: Korotin & Pammer (2025) for the problem and its uniqueness; the edge tracing, the
+    spline moments and the dual are this package's, in the tradition of maximum-entropy tomography
+    (Minerbo 1979).
+
+    Examples
+    --------
+    >>> import recouple as rc
+    >>> plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.8, 1.0)
+    >>> rec = rc.recover_plan(rc.velocity_field(plan), rc.Normal(0.0, 1.0), grid=48)
+    >>> rec.verdict, round(rec.plan.correlation, 2)
+    ('unique', 0.8)
+    """
+    velocity = as_field(field)
+    if family == "auto":
+        family = "line"
+    if family not in FAMILIES:
+        raise ValueError(
+            f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"
+        )
+    dim, recover = FAMILIES[family]
+    if dim is not None and velocity.dim != dim:
+        raise ValueError(f"field must have dim {dim} for family {family!r}, got {velocity.dim}")
+    known = list(inspect.signature(recover).parameters)[3:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"options of family {family!r} are {', '.join(known)}; got {', '.join(unknown)}"
+        )
+    return recover(velocity, source, target, num_threads=num_threads, progress=progress, **options)
