@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <exception>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -30,9 +31,12 @@ inline std::span<double> writable(Array& a) {
 }
 
 // A fresh array aligned to 64 bytes, so that other libraries can adopt it without a copy.
-Array allocate(std::vector<py::ssize_t> shape);
+Array allocate(std::span<const py::ssize_t> shape);
+inline Array allocate(std::initializer_list<py::ssize_t> shape) {
+  return allocate(std::span(shape.begin(), shape.size()));
+}
 inline Array allocate_like(const Array& a) {
-  return allocate({a.shape(), a.shape() + a.ndim()});
+  return allocate(std::span(a.shape(), static_cast<std::size_t>(a.ndim())));
 }
 
 // Long work's line to Python: at most every 50 ms it takes the GIL, lets Ctrl-C through and calls
