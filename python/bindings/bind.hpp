@@ -31,12 +31,18 @@ inline std::span<double> writable(Array& a) {
 }
 
 // A fresh array aligned to 64 bytes, so that other libraries can adopt it without a copy.
-Array allocate(std::span<const py::ssize_t> shape);
+py::object allocate_aligned(const py::dtype& type, std::span<const py::ssize_t> shape);
+template <class T = double>
+py::array_t<T, py::array::c_style> allocate(std::span<const py::ssize_t> shape) {
+  static const auto* const type = new py::dtype(py::dtype::of<T>());  // outlives the interpreter
+  return py::reinterpret_steal<py::array_t<T, py::array::c_style>>(
+      allocate_aligned(*type, shape).release());
+}
 inline Array allocate(std::initializer_list<py::ssize_t> shape) {
-  return allocate(std::span(shape.begin(), shape.size()));
+  return allocate<double>(std::span(shape.begin(), shape.size()));
 }
 inline Array allocate_like(const Array& a) {
-  return allocate(std::span(a.shape(), static_cast<std::size_t>(a.ndim())));
+  return allocate<double>(std::span(a.shape(), static_cast<std::size_t>(a.ndim())));
 }
 
 // Long work's line to Python: at most every 50 ms it takes the GIL, lets Ctrl-C through and calls

@@ -5,25 +5,20 @@
 
 namespace recouple::bindings {
 
-Array allocate(std::span<const py::ssize_t> shape) {
-  std::size_t size = 1;
-  for (const auto n : shape) size *= static_cast<std::size_t>(n);
-  constexpr std::align_val_t alignment{64};
-  auto* data =
-      static_cast<double*>(::operator new(sizeof(double) * (size > 0 ? size : 1), alignment));
+py::object allocate_aligned(const py::dtype& type, std::span<const py::ssize_t> shape) {
+  auto bytes = static_cast<std::size_t>(type.itemsize());
+  for (const auto n : shape) bytes *= static_cast<std::size_t>(n);
+  void* data = ::operator new (bytes > 0 ? bytes : 1, std::align_val_t{64});
   const py::capsule owner(data, [](void* p) { ::operator delete (p, std::align_val_t{64}); });
   // NumPy works the strides out itself; pybind11's constructors would build them on the heap.
   static const auto& numpy = py::detail::npy_api::get();
-  static PyObject* const type = py::dtype::of<double>().release().ptr();
-  Py_INCREF(type);  // the new array takes one
   auto array = py::reinterpret_steal<py::object>(numpy.PyArray_NewFromDescr_(
-      numpy.PyArray_Type_, type, static_cast<int>(shape.size()), shape.data(), nullptr, data,
-      py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
-  if (!array) throw py::error_already_set();
-  if (numpy.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) {
+      numpy.PyArray_Type_, type.inc_ref().ptr(), static_cast<int>(shape.size()), shape.data(),
+      nullptr, data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
+  if (!array || numpy.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) {
     throw py::error_already_set();
   }
-  return py::reinterpret_steal<Array>(array.release());
+  return array;
 }
 
 }  // namespace recouple::bindings
