@@ -70,10 +70,6 @@ void rethrow(const AnyMarginal& law) {
   if (const auto error = law.error()) std::rethrow_exception(error);
 }
 
-bool takes_probabilities(Curve curve) {
-  return curve == Curve::ppf || curve == Curve::isf;
-}
-
 }  // namespace
 
 Curve curve_of(const std::string& name) {
@@ -84,41 +80,19 @@ Curve curve_of(const std::string& name) {
       "curve must be pdf, logpdf, cdf, logcdf, sf, logsf, ppf or isf, got '" + name + "'");
 }
 
-void check(Curve curve, std::span<const double> in) {
-  int bad = 0;  // NaN fails every comparison
-  if (takes_probabilities(curve)) {
-    for (const double u : in) bad |= 1 - (int(u >= 0) & int(u <= 1));
-  } else {
-    for (const double x : in) bad |= int(x != x);
-  }
-  if (bad == 0) return;
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    const std::string at = " at position " + std::to_string(i);
-    if (std::isnan(in[i])) {
-      throw std::invalid_argument(std::string(takes_probabilities(curve) ? "u" : "x") +
-                                  " must not be NaN, got NaN" + at);
-    }
-    if (takes_probabilities(curve) && !(in[i] >= 0 && in[i] <= 1)) {
-      throw std::invalid_argument("u must lie in [0, 1], got " +
-                                  std::string(py::repr(py::float_(in[i]))) + at);
-    }
-  }
-}
-
 namespace {
 
 constexpr double worth_releasing_ns =
     20e3;  // below this, giving up the GIL costs more than it saves
 
 Array evaluate_array(const AnyMarginal& law, Curve curve, const Array& in, int threads) {
-  check(curve, view(in));
   Array out = allocate_like(in);
   {
     const auto x = view(in);
     const auto y = writable(out);
     std::optional<py::gil_scoped_release> release;
     if (law.cost_ns(curve) * static_cast<double>(x.size()) > worth_releasing_ns) release.emplace();
-    evaluate(law, curve, x, y, threads);
+    evaluate_checked(law, curve, x, y, threads);
   }
   rethrow(law);
   return out;
