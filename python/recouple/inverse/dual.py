@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,12 +37,20 @@ class ErrorBar:
     which the reference measure filled in: ``error`` does not speak of it.
     """
 
-    value: float
-    error: float
+    value: Any  # a number, or an array of them (then ``error`` is one too)
+    error: Any
     resolved: float
     unresolved: float
 
+    @property
+    def interval(self) -> tuple[Any, Any]:
+        """Ends of the 95% interval, value -+ 1.96 error."""
+        return self.value - 1.96 * self.error, self.value + 1.96 * self.error
+
     def __str__(self) -> str:
+        if np.ndim(self.value):
+            shape = " x ".join(map(str, np.shape(self.value)))
+            return f"{shape} entries, each +- {np.max(self.error):.1g} or less"
         if self.resolved < DETERMINED:
             return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"

@@ -9,6 +9,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from recouple.field import VelocityField, as_field
+from recouple.inverse.affine import AffineData
+from recouple.inverse.end import dimension_of
+from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.line import recover_on_line
 from recouple.inverse.recovery import Recovery
 from recouple.marginal import Marginal
@@ -16,6 +19,7 @@ from recouple.progress import Progress
 
 # family -> the dimensions it covers (None: any) and the function that recovers it
 FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
+    "gaussian": (None, recover_gaussian),
     "line": (1, recover_on_line),
 }
 
@@ -98,9 +102,16 @@ def recover_plan(
     >>> rec.verdict, round(rec.plan.correlation, 2)
     ('unique', 0.8)
     """
-    velocity = as_field(field)
+    velocity: VelocityField | AffineData
+    if isinstance(field, tuple) and len(field) == 3:
+        velocity = affine_data(*field)
+        family = "gaussian" if family == "auto" else family
+        if family != "gaussian":
+            raise ValueError(f"family must be 'gaussian' for affine coefficients, got {family!r}")
+    else:
+        velocity = as_field(field, dimension_of(source))
     if family == "auto":
-        family = "line"
+        family = "line" if velocity.dim == 1 else "gaussian"
     if family not in FAMILIES:
         raise ValueError(
             f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"

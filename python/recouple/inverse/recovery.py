@@ -23,8 +23,10 @@ NEAR, HEAVY = 0.9, 1.1  # growth of quantile steps: .74 normal, 1 exponential, 1
 class Residuals:
     """What the recovered plan leaves unexplained.
 
-    ``moments``: root mean square of the spline moments' misfit; ``per_time``: the same at each
-    time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along trajectories of v (None for snapshots);
+    ``moments``: root mean square of the misfit of what was fitted (spline moments on the line,
+    slopes relative to their size for Gaussian plans, the field for mixtures); ``per_time``: the
+    same at each time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along trajectories of v (None for
+    snapshots);
     ``mismatch``: root mean square difference between the cdfs that the two ends give (None unless
     both ends are known): 0 for a field that carries the source to the target.
     """
@@ -60,7 +62,8 @@ class Recovery:
         ``"unique"``: on the line the field and the source determine the plan (Korotin & Pammer
         2025), given an exponential moment. ``"representative"``: a tail looks heavier than that, or
         the data are snapshots at finitely many times; the plan is one of those that fit, the
-        closest to the reference. ``reason`` says what the verdict rests on.
+        closest to the reference. ``"unique in family"``: no other plan of the family has this
+        field and source, but plans outside it do. ``reason`` says what the verdict rests on.
     status : str
         ``"converged"``; ``"inconsistent"``: no plan has this field and these ends;
         ``"stalled"``, ``"failed"``, ``"interrupted"``: what stopped the work. ``message`` puts it
@@ -71,6 +74,8 @@ class Recovery:
     settings : dict
         Every choice made, automatic or not.
     history : tuple of Stage
+    p_values : dict of str to float
+        Of the tests that could have rejected the family, by name; ``evidence`` says them in words.
     """
 
     plan: Any  # a Plan; of which kind depends on the family
@@ -85,6 +90,7 @@ class Recovery:
     history: tuple[Stage, ...]
     estimator: Estimator = dataclass_field(repr=False)
     evidence: tuple[str, ...] = ()
+    p_values: dict[str, float] = dataclass_field(default_factory=dict)
 
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
         """Return E[function(X0, X1)] with its error bar.
@@ -97,9 +103,10 @@ class Recovery:
         return self.estimator.expectations([function])[0]
 
     def __repr__(self) -> str:
+        name, bar = next(iter(self.error_bars.items()), ("plan", repr(self.plan)))
         return (
-            f"Recovery({self.verdict}, {self.status}, correlation "
-            f"{self.error_bars['correlation']}, moment residual {self.residuals.moments:.1e})"
+            f"Recovery({self.verdict}, {self.status}, {name} {bar}, moment residual "
+            f"{self.residuals.moments:.1e})"
         )
 
     def summary(self) -> str:
