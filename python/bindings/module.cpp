@@ -56,6 +56,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   b::bind_quantile(m);
   b::bind_field(m);
   b::bind_inverse(m);
+  b::bind_inverse_mixture(m);
   b::bind_sort(m);
   b::bind_wasserstein(m);
   b::bind_flow(m);

@@ -42,6 +42,7 @@ PART_OF = {
     "field_grid": "field",
     "wasserstein_plan": "wasserstein",
     "field_mixture": "field",
+    "inverse_mixture": "inverse",
 }
 # Headers for kernel sources of any room.
 KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8", "product"}
@@ -78,7 +79,7 @@ def test_a_source_of_the_core_includes_only_rooms_it_may_use(path: Path) -> None
     "path", sorted((ROOT / "python" / "bindings").glob("bind_*.cpp")), ids=lambda p: p.stem
 )
 def test_a_binding_includes_only_rooms_its_room_may_use(path: Path) -> None:
-    room = path.stem.removeprefix("bind_")
+    room = room_of(path.stem.removeprefix("bind_"))
     assert included_rooms(path) - {"bind"} <= may_use(room)
 
 

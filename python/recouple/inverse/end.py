@@ -154,9 +154,7 @@ def _law(name: str, law: Any, dim: int) -> End:
     return End(frozen(mean), frozen(cov), np.inf, draw)
 
 
-def _estimated(
-    name: str, draw: Callable[[int, np.random.Generator], FloatArray], dim: int
-) -> End:
+def _estimated(name: str, draw: Callable[[int, np.random.Generator], FloatArray], dim: int) -> End:
     drawn = draw(DRAWS, np.random.default_rng(0))
     end = _samples(name, drawn, dim)
     return End(end.mean, end.cov, end.count, draw)

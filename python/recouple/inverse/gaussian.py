@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, real_array, whole_number
 from recouple.field import VelocityField
-from recouple.flow import integrate
 from recouple.inverse.affine import ROUNDING, AffineData, GaussianFit, fit_gaussian
 from recouple.inverse.dual import ErrorBar
 from recouple.inverse.end import End, read_end
+from recouple.inverse.readings import carry, read_times, values_at
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.significance import f_tail
 from recouple.plan import GaussianPlan
@@ -58,7 +58,7 @@ def recover_gaussian(
     dim = velocity.dim
     end0 = read_end("source", source, dim, regular=True)
     end1 = None if target is None else read_end("target", target, dim, regular=False)
-    t = _read_times(times)
+    t = read_times(times)
     n = whole_number("points", points, minimum=1)
     if n < dim + 2:
         raise ValueError(
@@ -80,84 +80,6 @@ def recover_gaussian(
 
 def _settings(data: AffineData) -> dict[str, Any]:
     return {"times": len(data.times), "points": int(data.counts[0])}
-
-
-def _read_times(times: int | ArrayLike) -> FloatArray:
-    if isinstance(times, int | np.integer) and not isinstance(times, bool):
-        count = whole_number("times", times, minimum=1, maximum=1000)
-        return 0.5 - 0.5 * np.cos((np.arange(count) + 0.5) * np.pi / count)
-    t = np.sort(real_array("times", times, ndim=1))
-    if t[0] < 0 or t[-1] > 1:
-        raise ValueError(f"times must lie in [0, 1], got {t[0]:g} to {t[-1]:g}")
-    if len(np.unique(t)) != len(t):
-        raise ValueError("times must be different from each other")
-    return t
-
-
-def values_at(velocity: VelocityField, t: float, x: FloatArray) -> FloatArray:
-    """Return v(t, x), (n, D), or say where it is not finite."""
-    v = np.asarray(velocity(float(t), x[:, 0] if velocity.dim == 1 else x)).reshape(x.shape)
-    bad = np.flatnonzero(~np.isfinite(v).all(axis=1))
-    if bad.size:
-        i = bad[0]
-        raise ValueError(f"field must be finite, got {v[i]} at t = {t:.6g}, x = {x[i]}")
-    return v
-
-
-def carry(
-    velocity: VelocityField,
-    start: FloatArray,
-    times: FloatArray,
-    steps: int,
-    num_threads: int | None,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[FloatArray, bool]:
-    """Return points at each time, (T, n, D), and whether they follow the flow.
-
-    Where the flow collapses (paths collide) the points stay the source's, moved by the mean: an
-    affine field is the same wherever it is read.
-    """
-    dim = velocity.dim
-    clouds = np.empty((len(times), *start.shape))
-    x = start
-    before = 0.0
-    collisions = velocity._collisions
-    follows = collisions is None or collisions.size == 0
-    for k, t in enumerate(times):
-        if progress is not None:
-            progress(k, len(times))
-        if follows and t > before:
-            some = max(1, int(np.ceil(steps * (t - before) - 1e-9)))
-            with np.errstate(over="ignore", invalid="ignore"):
-                moved = integrate(
-                    velocity,
-                    x[:, 0] if dim == 1 else x,
-                    before,
-                    float(t),
-                    method="rk4",
-                    steps=some,
-                    throw=False,
-                    num_threads=num_threads,
-                ).x
-            x = np.asarray(moved).reshape(x.shape)
-            follows = bool(np.isfinite(x).all()) and _spread(x) > 1e-6 * _spread(start)
-        if not follows:
-            break
-        clouds[k], before = x, t
-    if not follows:
-        centre = start.mean(axis=0)
-        drift = values_at(velocity, 0.0, centre[None])[0]
-        clouds = start + times[:, None, None] * drift
-    if progress is not None:
-        progress(len(times), len(times))
-    return clouds, follows
-
-
-def _spread(x: FloatArray) -> float:
-    """Return the least standard deviation in any direction."""
-    centred = x - x.mean(axis=0)
-    least = np.linalg.eigvalsh(centred.T @ centred / len(x))[0]
-    return float(np.sqrt(max(least, 0.0)))
 
 
 def regress(
@@ -410,9 +332,7 @@ class GaussianEstimator:
             )
             variance = gradient @ self.mean_cov @ gradient + blocks @ self.joint_cov @ blocks
             variance += float(np.var(rest)) / len(whole)
-            bars.append(
-                ErrorBar(mean, float(np.sqrt(max(variance, 0.0))), 1.0, 0.0)
-            )
+            bars.append(ErrorBar(mean, float(np.sqrt(max(variance, 0.0))), 1.0, 0.0))
         return bars
 
 

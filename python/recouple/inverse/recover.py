@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from recouple.field import VelocityField, as_field
 from recouple.inverse.affine import AffineData
+from recouple.inverse.components import recover_mixture
 from recouple.inverse.end import dimension_of
 from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.line import recover_on_line
@@ -21,6 +22,7 @@ from recouple.progress import Progress
 FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
     "gaussian": (None, recover_gaussian),
     "line": (1, recover_on_line),
+    "mixture": (None, recover_mixture),
 }
 
 
