@@ -8,15 +8,22 @@ answering.
 """
 
 from recouple.inverse.dual import ErrorBar, Stage
+from recouple.inverse.identifiability import Identifiability, ambiguous_pair, identifiability
+from recouple.inverse.mixture import MixtureFit, fit_mixture
 from recouple.inverse.recover import recover_plan
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.snapshots import recover_plan_from_snapshots
 
 __all__ = [
     "ErrorBar",
+    "Identifiability",
+    "MixtureFit",
     "Recovery",
     "Residuals",
     "Stage",
+    "ambiguous_pair",
+    "fit_mixture",
+    "identifiability",
     "recover_plan",
     "recover_plan_from_snapshots",
 ]

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen
 from recouple.inverse.dual import ErrorBar, Options, Problem, Stage
+from recouple.inverse.identifiability import alternatives
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
-from recouple.plan import GridPlan, Plan
+from recouple.plan import GridPlan, MixturePlan, Plan
 
 TAILS = np.array([1e-2, 1e-4, 1e-6])
 NEAR, HEAVY = 0.9, 1.1  # growth of quantile steps: .74 normal, 1 exponential, 1.35 lognormal(.5)
@@ -101,6 +102,27 @@ class Recovery:
             Takes arrays x0 and x1 of one shape, returns values of that shape.
         """
         return self.estimator.expectations([function])[0]
+
+    def alternatives(
+        self, n: int = 3, rng: int | np.random.Generator | None = 0
+    ) -> tuple[MixturePlan, ...]:
+        """Return up to n other plans with the same path p_t and the same field v.
+
+        Mixtures, of a recovered Gaussian or mixture plan: what v cannot tell. On the line, where
+        the plan is unique, none.
+
+        Parameters
+        ----------
+        n : int
+        rng : int, Generator or None
+            Draws the antisymmetric parts in which they differ.
+
+        Raises
+        ------
+        ValueError
+            If the plan is of another kind.
+        """
+        return alternatives(self.plan, n, rng)
 
     def __repr__(self) -> str:
         name, bar = next(iter(self.error_bars.items()), ("plan", repr(self.plan)))
