@@ -85,6 +85,7 @@ void bind_interpolant(py::module_& m);
 void bind_inverse(py::module_& m);
 void bind_inverse_mixture(py::module_& m);
 void bind_marginal(py::module_& m);
+void bind_network(py::module_& m);
 void bind_numeric(py::module_& m);
 void bind_parallel(py::module_& m);
 void bind_plan(py::module_& m);
