@@ -60,6 +60,7 @@ from recouple.marginal import (
     smoothed,
     truncated,
 )
+from recouple.network import ReluNetwork, Trace, train
 from recouple.plan import (
     AtomicPlan,
     Atoms,
@@ -148,9 +149,11 @@ __all__ = [
     "ProductPlan",
     "PushedLaw",
     "Recovery",
+    "ReluNetwork",
     "Residuals",
     "Stage",
     "Tabulated",
+    "Trace",
     "TransportMap",
     "VelocityField",
     "__version__",
@@ -193,6 +196,7 @@ __all__ = [
     "smoothed",
     "study",
     "tabulate",
+    "train",
     "transport_map",
     "truncated",
     "velocity_field",

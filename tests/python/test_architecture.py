@@ -40,6 +40,8 @@ PART_OF = {
     "field_change": "field",
     "field_dataset": "field",
     "field_grid": "field",
+    "network_panels": "network",
+    "network_train": "network",
     "wasserstein_plan": "wasserstein",
     "field_mixture": "field",
     "inverse_mixture": "inverse",
