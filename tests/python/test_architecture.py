@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
 }
 # Rooms of the package that serve every other, and rooms that may use every other.
 EVERYWHERE = {"_core", "arguments", "progress", "parallel", "simd"}
-ON_TOP = {"plot", "study", "cli", "interop"}
+ON_TOP = {"bench", "plot", "study", "cli", "interop"}
 # A file that is part of a room without bearing its name.
 PART_OF = {
     "flow_adaptive": "flow",
