@@ -12,6 +12,7 @@ from recouple.field import VelocityField, as_field
 from recouple.inverse.affine import AffineData
 from recouple.inverse.components import recover_mixture
 from recouple.inverse.end import dimension_of
+from recouple.inverse.free import recover_free
 from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.line import recover_on_line
 from recouple.inverse.recovery import Recovery
@@ -20,6 +21,7 @@ from recouple.progress import Progress
 
 # family -> the dimensions it covers (None: any) and the function that recovers it
 FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
+    "free": (None, recover_free),
     "gaussian": (None, recover_gaussian),
     "line": (1, recover_on_line),
     "mixture": (None, recover_mixture),
