@@ -60,6 +60,7 @@ from recouple.inverse import (
     identifiability,
     recover_plan,
     recover_plan_from_snapshots,
+    recover_plan_from_trajectories,
 )
 from recouple.marginal import (
     Empirical,
@@ -212,6 +213,7 @@ __all__ = [
     "product_plan",
     "recover_plan",
     "recover_plan_from_snapshots",
+    "recover_plan_from_trajectories",
     "reversed_time",
     "score_from_velocity",
     "sliced_wasserstein",

@@ -8,6 +8,7 @@ answering.
 """
 
 from recouple.inverse.dual import ErrorBar, Stage
+from recouple.inverse.gaussian_data import recover_plan_from_trajectories
 from recouple.inverse.identifiability import Identifiability, ambiguous_pair, identifiability
 from recouple.inverse.mixture import MixtureFit, fit_mixture
 from recouple.inverse.recover import recover_plan
@@ -26,4 +27,5 @@ __all__ = [
     "identifiability",
     "recover_plan",
     "recover_plan_from_snapshots",
+    "recover_plan_from_trajectories",
 ]

@@ -388,6 +388,32 @@ def _feasible(
     return best, excess, (float(gap @ gap), max(violated, 1))
 
 
+def nearest_feasible(
+    cov00: FloatArray, symmetric: FloatArray, cov11: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the blocks of a plan with this symmetric part of C and the least antisymmetric part.
+
+    Where none has, the blocks nearest to it.
+    """
+    d = len(cov00)
+    values = np.linalg.eigvalsh(_joint(cov00, symmetric, cov11))
+    if values[0] >= 0:
+        return cov00, symmetric, cov11
+    unknowns = Unknowns(d, True, True, cov00, cov11)
+    # Metric: 1 on everything but the antisymmetric part, which is almost free.
+    spread = unknowns.spread().reshape(3, d, d, unknowns.size)
+    parts = [
+        spread[0],
+        spread[2],
+        (spread[1] + spread[1].swapaxes(0, 1)) / 2,
+        1e-3 * (spread[1] - spread[1].swapaxes(0, 1)) / 2,
+    ]
+    rows = np.concatenate([part.reshape(d * d, -1) for part in parts])
+    theta = unknowns.vector(cov00, symmetric, cov11)
+    found, _, _ = _feasible(theta, np.linalg.qr(rows, mode="r"), unknowns)
+    return _clip(*unknowns.blocks(found))
+
+
 def _joint(cov00: FloatArray, cov01: FloatArray, cov11: FloatArray) -> FloatArray:
     return np.block([[cov00, cov01], [cov01.T, cov11]])
 

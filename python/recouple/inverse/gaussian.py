@@ -54,7 +54,7 @@ def recover_gaussian(
         data, dim = velocity, velocity.dim
         end0 = read_end("source", source, dim, regular=True)
         end1 = None if target is None else read_end("target", target, dim, regular=False)
-        return _finish(fit_gaussian(data, end0, end1), data, end0, end1, {}, {}, _settings(data))
+        return finish_gaussian(data, end0, end1, {}, {}, _settings(data))
     dim = velocity.dim
     end0 = read_end("source", source, dim, regular=True)
     end1 = None if target is None else read_end("target", target, dim, regular=False)
@@ -71,11 +71,10 @@ def recover_gaussian(
     )
     values = np.stack([values_at(velocity, s, x) for s, x in zip(t, clouds, strict=True)])
     data, tests, notes = regress(t, clouds, values)
-    fit = fit_gaussian(data, end0, end1)
     if carried and dim > 1:
         tests["constant E[v ^ x]"] = wedge_test(t, clouds, values)
     settings = {**_settings(data), "steps": steps if carried else 0}
-    return _finish(fit, data, end0, end1, tests, notes, settings)
+    return finish_gaussian(data, end0, end1, tests, notes, settings)
 
 
 def _settings(data: AffineData) -> dict[str, Any]:
@@ -193,8 +192,7 @@ def wedge_test(times: FloatArray, x: FloatArray, v: FloatArray) -> float:
     return f_tail(squared * (n - p) / (p * (n - 1)), p, n - p)
 
 
-def _finish(
-    fit: GaussianFit,
+def finish_gaussian(
     data: AffineData,
     source: End,
     target: End | None,
@@ -202,6 +200,8 @@ def _finish(
     notes: dict[str, str],
     settings: dict[str, Any],
 ) -> Recovery:
+    """Fit a plan to slopes and say what it is worth; ``tests`` are p-values known already."""
+    fit = fit_gaussian(data, source, target)
     dim = data.dim
     plan = plan_of(fit)
     tests = {**tests, "one plan for all times": fit.consistency, "feasible": fit.feasibility}
