@@ -26,7 +26,8 @@ from recouple.inverse.recovery import Recovery, Residuals
 from recouple.plan import AtomicPlan
 from recouple.progress import Progress, progress_callback
 
-FIRST = 0.1  # penalty at which the continuation starts; each next is a third
+FIRST, LAST, STEP = 1.0, 1e-3, 10**-0.5  # the continuation
+CORNER = 0.25  # d log(residual) / d log(lambda) below which only sampling error is fitted
 SCALES = (0.25, 2.5)  # lengths of the test functions, in standard deviations of X_t
 COLLAPSED = 0.01  # share of the candidates below which the effective sample size is too small
 
@@ -39,7 +40,7 @@ def recover_free(
     candidates: int = 8000,
     times: int = 8,
     frequencies: int | None = None,
-    regularization: float = 1e-3,
+    regularization: float | None = None,
     steps: int = 64,
     rng: int | np.random.Generator | None = 0,
     num_threads: int | None = None,
@@ -63,8 +64,9 @@ def recover_free(
         Times at which the features look, equally spaced from 0 to 1.
     frequencies : int, optional
         Directions xi at each time. Default: as many as give about 1500 features.
-    regularization : float
-        Final lambda; reached from 0.1 in steps of a third, warm started.
+    regularization : float, optional
+        Final lambda. Default: from 1 down in steps of sqrt(10), warm started, stopped where the
+        residual no longer follows.
     steps : int
         Steps of RK4 across [0, 1].
     rng : int, Generator or None
@@ -77,7 +79,11 @@ def recover_free(
     if frequencies is None:
         frequencies = max(4, round(1536 / (2 * (dim + 1) * count)))
     waves = whole_number("frequencies", frequencies, minimum=1)
-    final = real_number("regularization", regularization, positive=True, maximum=FIRST)
+    final = (
+        LAST
+        if regularization is None
+        else real_number("regularization", regularization, positive=True, maximum=FIRST)
+    )
     some = whole_number("steps", steps, minimum=1)
     threads = thread_count(num_threads)
     callback = progress_callback(progress, "recover_plan")
@@ -101,22 +107,32 @@ def recover_free(
     features, moments = _features(t, start, x1, clouds, values, waves_at, speed)
     reference = np.full(n, 1 / n)
     dual = _core.EntropicDual(reference, features)
-    path = [max(final, FIRST / 3**k) for k in range(20) if k == 0 or FIRST / 3 ** (k - 1) > final]
+    stages = 1 + max(0, int(np.ceil(np.log(final / FIRST) / np.log(STEP) - 1e-9)))
+    path = np.geomspace(FIRST, final, stages) if stages > 1 else np.array([final])
     history: list[Stage] = []
     thetas: list[FloatArray] = []
     status, message = "converged", "the penalty reached its end"
     try:
-        for k, value in enumerate(path):
+        for k, value in enumerate(map(float, path)):
             if callback is not None:
                 callback(k, len(path))
-            found = dual.solve(moments, np.full(len(moments), value), 1e-6, 60, threads, None)
-            history.append(
-                Stage(value, found.status, found.iterations, found.residual, found.divergence)
+            found = dual.solve(moments, np.full(len(moments), value), 1e-4, 60, threads, None)
+            stage = Stage(
+                value, found.status, found.iterations, found.residual, found.divergence
             )
             if found.status != "converged":
                 status = "stalled"
                 message = f"Newton's method ended by {found.status} at lambda = {value:.1e}"
                 break
+            if regularization is None and history:
+                slope = np.log(history[-1].residual / stage.residual) / np.log(path[k - 1] / value)
+                if slope < CORNER:
+                    message = (
+                        f"the residual {stage.residual:.1e} stopped following lambda below "
+                        f"{path[k - 1]:.1e}: what is left is sampling error"
+                    )
+                    break
+            history.append(stage)
             thetas.append(dual.theta)
     except KeyboardInterrupt:
         if not thetas:
@@ -169,7 +185,7 @@ def recover_free(
             "candidates": n,
             "times": count,
             "frequencies": waves,
-            "regularization": history[-1].regularization,
+            "regularization": history[-1].regularization if history else float(path[0]),
             "steps": some,
             "effective sample size": effective,
         },

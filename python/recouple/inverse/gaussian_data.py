@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,14 +86,18 @@ def recover_plan_from_trajectories(
     end0 = read_end("source", source, d, regular=True)
     end1 = None if target is None else read_end("target", target, d, regular=False)
     points = np.ascontiguousarray(x.transpose(1, 0, 2))
-    values, degree = _derivatives(t, points.reshape(len(t), -1))
+    values, noise, degree = _derivatives(t, points.reshape(len(t), -1))
     data, tests, notes = regress(t, points, values.reshape(points.shape))
+    data = replace(data, noise=np.maximum(data.noise, noise))
     settings = {"times": len(t), "points": n, "degree": degree}
     return finish_gaussian(data, end0, end1, tests, notes, settings)
 
 
-def _derivatives(t: FloatArray, x: FloatArray) -> tuple[FloatArray, int]:
-    """Derivatives at t of the polynomials that fit the columns of x, and their degree."""
+def _derivatives(t: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """Derivatives at t of polynomials fitted to the columns of x, their noise, and the degree.
+
+    The last coefficients measure what the fit leaves: noise of x, or terms that are missing.
+    """
     basis = np.polynomial.chebyshev.chebvander(2 * t - 1, len(t) - 1)
     degree = 1
     for k in range(2, len(t)):
@@ -100,8 +105,10 @@ def _derivatives(t: FloatArray, x: FloatArray) -> tuple[FloatArray, int]:
             break
         degree = k
     coefficients, *_ = np.linalg.lstsq(basis[:, : degree + 1], x, rcond=None)
-    slopes = np.polynomial.chebyshev.chebder(coefficients) * 2
-    return basis[:, :degree] @ slopes, degree
+    tail = float(np.sqrt(np.mean(coefficients[-2:] ** 2)))
+    derivative = np.polynomial.chebyshev.chebder(np.eye(degree + 1)) * 2  # (degree, degree + 1)
+    rates = basis[:, :degree] @ derivative
+    return rates @ coefficients, tail * np.linalg.norm(rates, axis=1), degree
 
 
 def recover_gaussian_from_snapshots(

@@ -17,6 +17,8 @@ from recouple.arguments import (
     whole_number,
 )
 from recouple.field import VelocityField
+from recouple.inverse.affine import fit_gaussian
+from recouple.inverse.gaussian import regress
 from recouple.inverse.readings import Readings, read_field, whiteness
 from recouple.plan import MixturePlan
 from recouple.progress import Progress, progress_callback
@@ -136,6 +138,10 @@ def search(
 
     Stops at a fit that is certified, or when three starts have ended at the best one.
     """
+    if components == 1:
+        single = _single(readings)
+        if single is not None:
+            return single
     best: MixtureFit | None = None
     met = 0  # starts that ended at the best fit
     tries = 1 if components == 1 else restarts
@@ -159,6 +165,21 @@ def search(
     if progress is not None:
         progress(tries, tries)
     return best
+
+
+def _single(readings: Readings) -> MixtureFit | None:
+    """Return the one Gaussian plan: its field is affine and leaves a scale that the source has."""
+    size = int(np.diff(readings.first.astype(np.int64)).min())
+    groups = np.stack([np.arange(int(a), int(a) + size) for a in readings.first[:-1]])
+    data, _, _ = regress(readings.times, readings.x[groups], readings.v[groups])
+    fit = fit_gaussian(data, readings.source, None)
+    try:
+        factor = np.linalg.cholesky(fit.joint)
+    except np.linalg.LinAlgError:
+        return None
+    mean = np.concatenate([fit.mean0, fit.mean1])
+    now = _evaluated(Mixture(np.ones(1), mean[None], factor[None]), readings, derivatives=True)
+    return None if now is None else _finished(now, readings)
 
 
 def _start(

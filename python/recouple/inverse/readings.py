@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from recouple.arguments import FloatArray, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.flow import integrate
-from recouple.inverse.end import read_end
+from recouple.inverse.end import End, read_end
 from recouple.inverse.significance import normal_tail
 
 
@@ -26,6 +26,7 @@ class Readings:
     v: FloatArray
     start: FloatArray  # points of the source, and where the flow takes them
     end: FloatArray
+    source: End
     threads: int
 
     @property
@@ -169,6 +170,7 @@ def read_field(
         v=np.concatenate(groups),
         start=start[total:],
         end=x[total:],
+        source=end,
         threads=threads,
     )
 

@@ -15,6 +15,7 @@ from recouple.inverse.end import dimension_of
 from recouple.inverse.free import recover_free
 from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.line import recover_on_line
+from recouple.inverse.parsimony import recover_in_space
 from recouple.inverse.recovery import Recovery
 from recouple.marginal import Marginal
 from recouple.progress import Progress
@@ -114,13 +115,13 @@ def recover_plan(
             raise ValueError(f"family must be 'gaussian' for affine coefficients, got {family!r}")
     else:
         velocity = as_field(field, dimension_of(source))
-    if family == "auto":
-        family = "line" if velocity.dim == 1 else "gaussian"
-    if family not in FAMILIES:
+    if family == "auto" and velocity.dim == 1:
+        family = "line"
+    if family != "auto" and family not in FAMILIES:
         raise ValueError(
             f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"
         )
-    dim, recover = FAMILIES[family]
+    dim, recover = (None, recover_in_space) if family == "auto" else FAMILIES[family]
     if dim is not None and velocity.dim != dim:
         raise ValueError(f"field must have dim {dim} for family {family!r}, got {velocity.dim}")
     known = list(inspect.signature(recover).parameters)[3:]
