@@ -29,6 +29,7 @@ from recouple.progress import Progress, progress_callback
 FIRST, LAST, STEP = 1.0, 1e-3, 10**-0.5  # the continuation
 CORNER = 0.25  # d log(residual) / d log(lambda) below which only sampling error is fitted
 SCALES = (0.25, 2.5)  # lengths of the test functions, in standard deviations of X_t
+MISSED = 0.1  # of the moments, which are of order 1, beyond which no weights fit
 COLLAPSED = 0.01  # share of the candidates below which the effective sample size is too small
 
 
@@ -54,7 +55,8 @@ def recover_free(
 
     .. math:: KL(p \,\|\, uniform) + |F p - g|^2 / (2 \lambda)
 
-    with features (1, x1 - x0) times cos and sin of :math:`\xi \cdot x_t`.
+    with features (1, x1 - x0) times cos and sin of :math:`\xi \cdot x_t`, and the products of X0
+    and X1, whose mean the field determines.
 
     Parameters
     ----------
@@ -105,6 +107,8 @@ def recover_free(
     )
     speed = float(np.sqrt(np.mean(np.square(values)))) or 1.0
     features, moments = _features(t, start, x1, clouds, values, waves_at, speed)
+    products, crossed = _products(start, x1, clouds, values)
+    features, moments = np.concatenate([features, products]), np.concatenate([moments, crossed])
     reference = np.full(n, 1 / n)
     dual = _core.EntropicDual(reference, features)
     stages = 1 + max(0, int(np.ceil(np.log(final / FIRST) / np.log(STEP) - 1e-9)))
@@ -154,15 +158,26 @@ def recover_free(
             f"only {effective:.0f} of {n} pairs carry the weight: the candidates do not cover the "
             "plan; give more, or a larger regularization"
         )
+    misfit = features @ mass - moments
+    left = float(np.sqrt(np.mean(misfit**2)))
+    off = float(np.sqrt(np.mean(misfit[-len(crossed) :] ** 2)))
+    if status == "converged" and left > MISSED:
+        status = "inconsistent"
+        message = f"no weights on the candidates fit the field: moments are {left:.2g} off"
+    elif status == "converged" and off > MISSED:
+        status = "collapsed"
+        message = (
+            f"the candidates miss the correlations of X0 and X1, which the field determines, by "
+            f"{off:.2g}: give more of them, or a smaller regularization"
+        )
     plan = (
         AtomicPlan(start[:, 0], x1[:, 0], mass) if dim == 1 else AtomicPlan(start, x1, mass)
     )
-    misfit = features @ mass - moments
     del features
     fresh, expected = _features(t, start, x1, clouds, values, held_at, speed)
     held = float(np.sqrt(np.mean((fresh @ mass - expected) ** 2)))
     independent = float(np.sqrt(np.mean((fresh @ reference - expected) ** 2)))
-    per_time = np.sqrt(np.mean(misfit.reshape(count, -1) ** 2, axis=1))
+    per_time = np.sqrt(np.mean(misfit[: -len(crossed)].reshape(count, -1) ** 2, axis=1))
     problem = CandidateProblem(frozen(start), frozen(x1), frozen(mass))
     return Recovery(
         plan=plan,
@@ -175,7 +190,7 @@ def recover_free(
         status=status,
         message=message,
         residuals=Residuals(
-            moments=float(np.sqrt(np.mean(misfit**2))),
+            moments=left,
             per_time=frozen(per_time),
             field=None,
             mismatch=None,
@@ -230,6 +245,24 @@ def _features(
                 rows.append(at * component)
                 moments.append(there @ rate / len(cloud))
     return np.concatenate(rows), np.concatenate(moments)
+
+
+def _products(
+    x0: FloatArray, x1: FloatArray, clouds: FloatArray, values: Sequence[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the standardised products x0_i x1_j as features, and their moments from the field.
+
+    Cov(X0, X1) is determined: Cov(v_0, X_0) = C' - S0 and Cov(v_1, X_1) = S1 - C.
+    """
+    first, last = clouds[0], clouds[-1]
+    centred0, centred1 = first - first.mean(axis=0), last - last.mean(axis=0)
+    n = len(first)
+    early = (values[0].T @ centred0 / n).T + centred0.T @ centred0 / n
+    late = centred1.T @ centred1 / n - values[-1].T @ centred1 / n
+    scale = np.outer(first.std(axis=0), last.std(axis=0))
+    left, right = x0 - first.mean(axis=0), x1 - last.mean(axis=0)
+    rows = (left[:, :, None] * right[:, None, :] / scale).reshape(len(x0), -1).T
+    return np.ascontiguousarray(rows), ((early + late) / (2 * scale)).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)
