@@ -42,7 +42,12 @@ def noisy(plan: rc.Plan, level: float, seed: int) -> rc.VelocityField:
 def test_an_exact_field_gives_the_cross_covariance_to_rounding(dim: int, times: Any) -> None:
     plan = random_plan(dim, dim)
     rec = rc.recover_plan(
-        rc.velocity_field(plan), plan.source, plan.target, family="gaussian", times=times, points=300
+        rc.velocity_field(plan),
+        plan.source,
+        plan.target,
+        family="gaussian",
+        times=times,
+        points=300,
     )
     # Rounding times the amplification of a single time, at most 4 at these.
     assert relative(rec.plan.cov01, plan.cov01) <= 1e-13

@@ -36,9 +36,7 @@ def apart(one: rc.MixturePlan, two: rc.MixturePlan) -> float:
     )
 
 
-@pytest.mark.parametrize(
-    ("dim", "components"), [(1, 2), (1, 3), (2, 2), (2, 3), (2, 4), (4, 3)]
-)
+@pytest.mark.parametrize(("dim", "components"), [(1, 2), (1, 3), (2, 2), (2, 3), (2, 4), (4, 3)])
 def test_an_exact_field_gives_the_parameters_back(dim: int, components: int) -> None:
     plan = random_mixture(dim, components, 10 + components)
     fit = rc.fit_mixture(rc.velocity_field(plan), plan.source, components)
@@ -51,7 +49,7 @@ def test_the_derivatives_are_those_of_the_velocity_and_the_density() -> None:
     plan = random_mixture(2, 2, 0)
     rng = np.random.default_rng(0)
     readings = read_field(rc.velocity_field(plan), plan.source, 5, 100, 16, rng, 1)
-    mixture = Mixture(plan.weights, plan.means, np.linalg.cholesky(plan.covs))
+    mixture = Mixture.of(plan.weights, plan.means, plan.covs)
     here = _evaluated(mixture, readings, derivatives=True)
     assert here is not None
     np.testing.assert_allclose(here.misfit, 0, atol=1e-13)
@@ -140,9 +138,7 @@ def test_a_skew_pair_is_one_component_to_the_field() -> None:
 def test_threads_change_no_bit() -> None:
     plan = random_mixture(2, 2, 3)
     field = rc.velocity_field(plan)
-    one, two = (
-        rc.fit_mixture(field, plan.source, 2, points=1200, num_threads=n) for n in (1, 2)
-    )
+    one, two = (rc.fit_mixture(field, plan.source, 2, points=1200, num_threads=n) for n in (1, 2))
     assert np.array_equal(one.plan.covs, two.plan.covs)
 
 

@@ -32,7 +32,7 @@ def recover_mixture(
     *,
     components: int | None = None,
     max_components: int = 6,
-    times: int | ArrayLike = 12,
+    times: int = 12,
     points: int = 3000,
     steps: int = 32,
     restarts: int = 12,

@@ -121,9 +121,7 @@ def recover_free(
             if callback is not None:
                 callback(k, len(path))
             found = dual.solve(moments, np.full(len(moments), value), 1e-4, 60, threads, None)
-            stage = Stage(
-                value, found.status, found.iterations, found.residual, found.divergence
-            )
+            stage = Stage(value, found.status, found.iterations, found.residual, found.divergence)
             if found.status != "converged":
                 status = "stalled"
                 message = f"Newton's method ended by {found.status} at lambda = {value:.1e}"
@@ -170,9 +168,7 @@ def recover_free(
             f"the candidates miss the correlations of X0 and X1, which the field determines, by "
             f"{off:.2g}: give more of them, or a smaller regularization"
         )
-    plan = (
-        AtomicPlan(start[:, 0], x1[:, 0], mass) if dim == 1 else AtomicPlan(start, x1, mass)
-    )
+    plan = AtomicPlan(start[:, 0], x1[:, 0], mass) if dim == 1 else AtomicPlan(start, x1, mass)
     del features
     fresh, expected = _features(t, start, x1, clouds, values, held_at, speed)
     held = float(np.sqrt(np.mean((fresh @ mass - expected) ** 2)))
@@ -298,5 +294,6 @@ class CandidateProblem:
             values = real_array("function(x0, x1)", f(*ends), shape=(len(self.mass),))
             mean = float(self.mass @ values)
             error = float(np.sqrt(self.mass**2 @ (values - mean) ** 2))
-            bars.append(ErrorBar(mean, error, 0.0, float(np.sqrt(self.mass @ (values - mean) ** 2))))
+            spread = float(np.sqrt(self.mass @ (values - mean) ** 2))
+            bars.append(ErrorBar(mean, error, 0.0, spread))
         return bars

@@ -99,7 +99,7 @@ def regress(
         )
     values = v.mean(axis=1)
     projected = q.swapaxes(1, 2) @ v
-    slopes = np.linalg.solve(r, projected).swapaxes(1, 2)
+    slopes = np.asarray(np.linalg.solve(r, projected).swapaxes(1, 2), np.float64)
     residual = v - values[:, None] - q @ projected
     # As much is lost to rounding in v and in the points it was read at.
     floor = ROUNDING * max(float(np.sqrt(np.mean(v**2))), 1e-300)
@@ -159,7 +159,7 @@ def _lack_of_fit(z: FloatArray, residual: FloatArray, floor: float, cubic: bool)
         count = len(f)
         left = float(np.sum(residual[k] ** 2)) - fitted
         explained += fitted / max(left / ((n - d - 1 - count) * d), floor**2)
-    return explained / (len(tested) * count * d)
+    return float(explained / (len(tested) * count * d))
 
 
 def wedge_test(times: FloatArray, x: FloatArray, v: FloatArray) -> float:

@@ -131,16 +131,15 @@ def recover_gaussian_from_snapshots(
     if t.min() < 0 or t.max() > 1:
         raise ValueError(f"times must lie in [0, 1], got {t.min():g} to {t.max():g}")
     dim = dimension_of(snapshots[0])
-    ends = [
-        read_end(f"snapshots[{k}]", s, dim, regular=True) for k, s in enumerate(snapshots)
-    ]
+    ends = [read_end(f"snapshots[{k}]", s, dim, regular=True) for k, s in enumerate(snapshots)]
     for name, law, at in (("source", source, 0.0), ("target", target, 1.0)):
         if law is not None:
             ends.append(read_end(name, law, dim, regular=True))
             t = np.append(t, at)
     if len(np.unique(t)) < 3:
         raise ValueError(
-            f"times must be at least 3, ends included, for a covariance quadratic in t: got {len(t)}"
+            "times must be at least 3, ends included, for a covariance quadratic in t, got "
+            f"{len(np.unique(t))}"
         )
     shares = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
     # S_t is linear in (S0, H, S1): each entry by least squares, weighted by the samples; whitened
@@ -208,7 +207,8 @@ def recover_gaussian_from_snapshots(
         settings={"times": len(t), "samples": sampled},
         history=(),
         estimator=GaussianEstimator(plan, frozen(joint), frozen(mean_cov)),
-        evidence=(f"one quadratic path: chi2 = {chi2:.4g} with {dof} degrees of freedom p = {p:.3g}",),
+        evidence=(
+            f"one quadratic path: chi2 = {chi2:.4g} with {dof} degrees of freedom p = {p:.3g}",
+        ),
         p_values={"one quadratic path": p},
     )
-

@@ -38,11 +38,18 @@ class Mixture:
 
     @property
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and factors, as the core takes them."""
         return self.weights, self.means, self.factors
 
     @property
     def covs(self) -> FloatArray:
+        """Joint covariances."""
         return self.factors @ self.factors.swapaxes(1, 2)
+
+    @classmethod
+    def of(cls, weights: FloatArray, means: FloatArray, covs: FloatArray) -> Mixture:
+        """Return the mixture with these covariances; LinAlgError if one is not definite."""
+        return cls(weights, means, np.asarray(np.linalg.cholesky(covs), np.float64))
 
     def moved(self, step: FloatArray) -> Mixture:
         """Return the mixture a step away: log weights, means, rows of L with logs on diagonals."""
@@ -173,12 +180,12 @@ def _single(readings: Readings) -> MixtureFit | None:
     groups = np.stack([np.arange(int(a), int(a) + size) for a in readings.first[:-1]])
     data, _, _ = regress(readings.times, readings.x[groups], readings.v[groups])
     fit = fit_gaussian(data, readings.source, None)
+    mean = np.concatenate([fit.mean0, fit.mean1])
     try:
-        factor = np.linalg.cholesky(fit.joint)
+        mixture = Mixture.of(np.ones(1), mean[None], fit.joint[None])
     except np.linalg.LinAlgError:
         return None
-    mean = np.concatenate([fit.mean0, fit.mean1])
-    now = _evaluated(Mixture(np.ones(1), mean[None], factor[None]), readings, derivatives=True)
+    now = _evaluated(mixture, readings, derivatives=True)
     return None if now is None else _finished(now, readings)
 
 
@@ -207,7 +214,9 @@ def _seed(
             labels = _clusters(part, components, rng)
             order = rng.permutation(components)
             parts.append([part[labels == k] for k in order])
-        means = np.array([np.concatenate([a.mean(0), b.mean(0)]) for a, b in zip(*parts)])
+        means = np.array(
+            [np.concatenate([a.mean(0), b.mean(0)]) for a, b in zip(*parts, strict=True)]
+        )
         spread = [np.cov(p.T).reshape(p.shape[1], -1) for p in (ends[:, :d], ends[:, d:])]
         cov = np.zeros((2 * d, 2 * d))
         cov[:d, :d], cov[d:, d:] = spread[0] / components, spread[1] / components
@@ -221,7 +230,7 @@ def _seed(
         within = sum((g - g.mean(0)).T @ (g - g.mean(0)) for g in groups) / len(ends)
         covs = np.repeat((within + 0.05 * np.diag(np.diag(whole)))[None], components, axis=0)
         weights = np.array([len(g) for g in groups]) / len(ends)
-    return Mixture(weights, means, np.linalg.cholesky(covs))
+    return Mixture.of(weights, means, covs)
 
 
 def _clusters(points: FloatArray, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -257,7 +266,7 @@ def _em(mixture: Mixture, readings: Readings) -> tuple[Mixture, float] | None:
         )
         if not good:
             return None
-        mixture = Mixture(weights, means, np.linalg.cholesky(covs))
+        mixture = Mixture.of(weights, means, covs)
         if value - before < 1e-5 * len(readings.x):
             return mixture, value
         before = value
@@ -297,7 +306,7 @@ def _turned(mixture: Mixture, readings: Readings) -> Mixture:
             if np.linalg.eigvalsh(trial)[0] > 1e-4 * np.linalg.eigvalsh(covs[k])[0]:
                 covs[k] = trial
                 break
-    return Mixture(mixture.weights, mixture.means, np.linalg.cholesky(covs))
+    return Mixture.of(mixture.weights, mixture.means, covs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class Readings:
 
     @property
     def layout(self) -> tuple[FloatArray, NDArray[np.uintp], FloatArray]:
+        """Times, offsets and points, as the core takes them."""
         return self.times, self.first, self.x
 
     @property
@@ -40,6 +41,7 @@ class Readings:
 
 
 def read_times(times: int | ArrayLike) -> FloatArray:
+    """Return the times, or so many Chebyshev points of [0, 1]."""
     if isinstance(times, int | np.integer) and not isinstance(times, bool):
         count = whole_number("times", times, minimum=1, maximum=1000)
         return 0.5 - 0.5 * np.cos((np.arange(count) + 0.5) * np.pi / count)
@@ -74,7 +76,6 @@ def carry(
     Where the flow collapses (paths collide) the points stay the source's, moved by the mean: an
     affine field is the same wherever it is read.
     """
-    dim = velocity.dim
     clouds = np.empty((len(times), *start.shape))
     x = start
     before = 0.0
@@ -138,7 +139,7 @@ def read_field(
     rng: np.random.Generator,
     threads: int,
 ) -> Readings:
-    """Carry source samples along the flow and read the field, a share of the points at each time."""
+    """Carry source samples along the flow and read the field at a share of them at each time."""
     dim = velocity.dim
     end = read_end("source", source, dim, regular=True)
     t = read_times(times)
