@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from recouple.field import VelocityField, as_field
-from recouple.inverse.affine import AffineData
 from recouple.inverse.components import recover_mixture
 from recouple.inverse.end import dimension_of
 from recouple.inverse.free import recover_free
@@ -121,7 +120,7 @@ def recover_plan(
     >>> rec.verdict, round(rec.plan.correlation, 2)
     ('unique', 0.8)
     """
-    velocity: VelocityField | AffineData
+    velocity: Any  # a VelocityField, or AffineData
     if isinstance(field, tuple) and len(field) == 3:
         velocity = affine_data(*field)
         family = "gaussian" if family == "auto" else family
