@@ -39,10 +39,12 @@ from recouple.field import (
     velocity_from_score,
 )
 from recouple.flow import (
+    AffineFlow,
     Flow,
     FlowMap,
     FlowStatus,
     PushedLaw,
+    affine_flow,
     crossings,
     integrate,
     log_likelihood,
@@ -131,6 +133,7 @@ __all__ = [
     "COSINE",
     "LINEAR",
     "TRIGONOMETRIC",
+    "AffineFlow",
     "AtomicPlan",
     "Atoms",
     "DatasetPlan",
@@ -177,6 +180,7 @@ __all__ = [
     "VelocityField",
     "__version__",
     "affine",
+    "affine_flow",
     "ambiguous_pair",
     "as_field",
     "as_marginal",

@@ -113,9 +113,10 @@ def regress(
     if dof <= features + 1:
         cubic, features = 0, d * (d + 1) // 2
     if dof > features + 1:
-        statistic = _lack_of_fit(q * np.sqrt(n), residual, floor, cubic > 0)
+        tested = range(0, T, -(-T // TESTED))
+        statistic = _lack_of_fit(q * np.sqrt(n), residual, floor, tested, cubic=cubic > 0)
         tests["lack of fit"] = f_tail(
-            statistic, features * d * min(T, TESTED), (dof - features) * d * min(T, TESTED)
+            statistic, features * d * len(tested), (dof - features) * d * len(tested)
         )
         notes["lack of fit"] = f"F = {statistic:.3g}"
     return data, tests, notes
@@ -138,12 +139,13 @@ def orthonormal(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     return q, r
 
 
-def _lack_of_fit(z: FloatArray, residual: FloatArray, floor: float, cubic: bool) -> float:
+def _lack_of_fit(
+    z: FloatArray, residual: FloatArray, floor: float, tested: range, *, cubic: bool
+) -> float:
     """F statistic of z_i z_j and, if ``cubic``, z_i^3 and z_i |z|^2 in the residuals."""
-    T, n, d = z.shape
+    _, n, d = z.shape
     explained = 0.0
     count = 0
-    tested = range(0, T, -(-T // TESTED))
     for k in tested:
         rows = np.ascontiguousarray(z[k].T)
         parts = [rows[i] * rows[i:] for i in range(d)]
