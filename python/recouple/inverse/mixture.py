@@ -26,6 +26,8 @@ from recouple.progress import Progress, progress_callback
 EXACT = 1e-9  # relative residual of a field that is fitted to rounding
 WHITE = 1e-4  # p-value of a residual without structure below which the fit is not the best one
 EM_STEPS = 60
+REFINEMENTS = 30
+MET = 4  # starts that end at the same fit before it is taken for the best
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +145,7 @@ def search(
 ) -> MixtureFit:
     """Start from EM several times, polish each, keep the best.
 
-    Stops at a fit that is certified, or when three starts have ended at the best one.
+    Stops at a fit that is certified, or when several starts have ended at the best one.
     """
     if components == 1:
         single = _single(readings)
@@ -155,14 +157,14 @@ def search(
     for attempt in range(tries):
         if progress is not None:
             progress(attempt, tries)
-        started = _start(readings, components, attempt, rng)
+        started = _start(readings, components, attempt, best, rng)
         if started is None:
             continue
         found = replace(_polished(started, readings), attempts=attempt + 1)
         met = 1 if best is None or found.bic < best.bic - 1 else met + (found.bic < best.bic + 1)
         if best is None or found.bic < best.bic:
             best = found
-        if best.certified or met >= 3:
+        if best.certified or met >= MET:
             break
     if best is None:
         raise ValueError(
@@ -190,12 +192,23 @@ def _single(readings: Readings) -> MixtureFit | None:
 
 
 def _start(
-    readings: Readings, components: int, attempt: int, rng: np.random.Generator
+    readings: Readings,
+    components: int,
+    attempt: int,
+    known: MixtureFit | None,
+    rng: np.random.Generator,
 ) -> Mixture | None:
-    """Return the likeliest of three EM runs, with the antisymmetric parts of the field."""
+    """Return the likeliest of three EM runs, with the antisymmetric parts of the field.
+
+    Every other start moves a component of the best fit ``known`` to where its misfit is.
+    """
     best, score = None, -np.inf
-    for run in range(3 if components > 1 else 1):
-        mixture = _seed(readings, components, crossed=(attempt + run) % 2 == 1, rng=rng)
+    relocate = known is not None and attempt % 2 == 1
+    for run in range(3):
+        if relocate and known is not None:
+            mixture = _relocated(known, readings, rng)
+        else:
+            mixture = _seed(readings, components, crossed=(attempt + run) % 2 == 1, rng=rng)
         found = _em(mixture, readings)
         if found is not None and found[1] > score:
             best, score = found
@@ -231,6 +244,25 @@ def _seed(
         covs = np.repeat((within + 0.05 * np.diag(np.diag(whole)))[None], components, axis=0)
         weights = np.array([len(g) for g in groups]) / len(ends)
     return Mixture.of(weights, means, covs)
+
+
+def _relocated(known: MixtureFit, readings: Readings, rng: np.random.Generator) -> Mixture:
+    """Drop a component and split the one that is responsible where the field is missed."""
+    mixture = known.mixture
+    misfit = np.sum(known.residuals**2, axis=1)
+    at = int(rng.choice(len(misfit), p=misfit / misfit.sum()))
+    shares, _ = _core.mixture_posterior(*readings.layout, *mixture.arrays, readings.threads)
+    split = int(shares[at].argmax())
+    others = [k for k in range(len(mixture.weights)) if k != split]
+    weights, means = mixture.weights.copy(), mixture.means.copy()
+    factors = mixture.factors.copy()
+    drop = int(rng.choice(others))
+    direction = mixture.factors[split] @ rng.standard_normal(means.shape[1])
+    weights[others] += weights[drop] * weights[others] / weights[others].sum()
+    weights[[split, drop]] = weights[split] / 2
+    means[drop], means[split] = means[split] + direction, means[split] - direction
+    factors[drop] = factors[split]
+    return Mixture(weights / weights.sum(), means, factors)
 
 
 def _clusters(points: FloatArray, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -342,7 +374,7 @@ def _polished(mixture: Mixture, readings: Readings, iterations: int = 80) -> Mix
     """Levenberg-Marquardt on |v - v_plan|^2 / (2 s^2) - log p_t, with s the misfit so far."""
     now = _evaluated(mixture, readings, derivatives=True)
     assert now is not None
-    floor = (1e-12 * readings.scale) ** 2
+    floor, enough = (1e-12 * readings.scale) ** 2, (EXACT * readings.scale) ** 2
     damping = 1e-2
     for _ in range(iterations):
         variance = max(now.square, floor)
@@ -376,27 +408,79 @@ def _polished(mixture: Mixture, readings: Readings, iterations: int = 80) -> Mix
         fresh = _evaluated(accepted.mixture, readings, derivatives=True)
         assert fresh is not None
         now = fresh
-        if now.square <= floor or gain < 1e-4:  # gain: of log likelihood
+        if now.square <= enough or gain < 1e-4:  # gain: of log likelihood
             break
-    if now.square <= (EXACT * readings.scale) ** 2:
+    if now.square <= enough:
         now = _refined(now, readings)
     return _finished(now, readings)
 
 
 def _refined(now: _Step, readings: Readings) -> _Step:
-    """Newton steps by orthogonal factors: the normal equations lose what the field hardly sees."""
-    for _ in range(3):
-        scale = np.linalg.norm(now.jacobian, axis=0)
-        scale[scale == 0] = 1
-        q, r = np.linalg.qr(now.jacobian / scale)
-        u, s, vt = np.linalg.svd(r)
-        kept = s > 1e-11 * s[0]  # log weights have a null direction: their sum
-        step = vt[kept].T @ ((u[:, kept].T @ (q.T @ now.misfit)) / s[kept]) / scale
-        trial = _evaluated(now.mixture.moved(step), readings, derivatives=True)
-        if trial is None or trial.square >= now.square:
+    """Levenberg-Marquardt by orthogonal factors, on the field and on the source's log density.
+
+    The normal equations lose what the field hardly sees: weights and scales of components that do
+    not overlap. The source, where its density is known, has them.
+    """
+    known = _source_density(readings)
+    at = np.zeros(1), np.array([0, len(readings.start)], np.uintp), readings.start
+
+    def whole(step: _Step) -> tuple[FloatArray, FloatArray] | None:
+        if known is None:
+            return step.misfit, step.jacobian
+        try:
+            _, logs, _, scores = _core.mixture_jacobian(
+                *at, *step.mixture.arrays, True, readings.threads
+            )
+        except ValueError:
+            return None
+        gap = readings.scale * (known - logs)
+        return (
+            np.concatenate([step.misfit, gap]),
+            np.concatenate([step.jacobian, readings.scale * scores]),
+        )
+
+    system = whole(now)
+    damping = 1e-6
+    for _ in range(REFINEMENTS):
+        if system is None:
             break
-        now = trial
+        misfit, rows = system
+        scale = np.linalg.norm(rows, axis=0)
+        scale[scale == 0] = 1
+        q, r = np.linalg.qr(rows / scale)
+        u, s, vt = np.linalg.svd(r)
+        inner = u.T @ (q.T @ misfit)
+        kept = s > 1e-12 * s[0]  # log weights have a null direction: their sum
+        value = misfit @ misfit
+        better = None
+        for _ in range(10):
+            filtered = np.where(kept, s, 0) / (s**2 + (damping * s[0]) ** 2 + 1e-300)
+            step = vt.T @ (filtered * inner) / scale
+            if np.abs(step).max() < 20:
+                trial = _evaluated(now.mixture.moved(step), readings, derivatives=True)
+                found = None if trial is None else whole(trial)
+                if trial is not None and found is not None and found[0] @ found[0] < value:
+                    better = trial, found
+                    damping /= 30
+                    break
+            damping = max(10 * damping, 1e-14)
+        if better is None:
+            break
+        now, system = better
+        if system[0] @ system[0] > 0.5 * value and value < 1e-24 * readings.scale**2 * len(misfit):
+            break
     return now
+
+
+def _source_density(readings: Readings) -> FloatArray | None:
+    """Log density of the source at its points, where it is known and finite."""
+    if readings.source.logpdf is None:
+        return None
+    try:
+        logs = np.asarray(readings.source.logpdf(readings.start), np.float64).reshape(-1)
+    except ValueError:
+        return None
+    return logs if logs.shape == (len(readings.start),) and np.isfinite(logs).all() else None
 
 
 def _finished(now: _Step, readings: Readings) -> MixtureFit:

@@ -169,7 +169,7 @@ def read_field(
         first=first,
         x=np.ascontiguousarray(x[:total]),
         v=np.concatenate(groups),
-        start=start[total:],
+        start=np.ascontiguousarray(start[total:]),
         end=x[total:],
         source=end,
         threads=threads,
