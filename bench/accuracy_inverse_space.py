@@ -125,7 +125,7 @@ def coverage():
             steps=12,
             rng=seed,
         )
-        low, high = rec.error_bars["cov01"].interval
+        low, high = rec.error_bars["cov01"].interval(0.95)
         inside.append((low <= plan.cov01) & (plan.cov01 <= high))
         p_values.append(rec.p_values)
     covered = float(np.mean(inside))
@@ -186,23 +186,25 @@ def apart(one, two):
 
 
 def mixture():
-    errors, times = [], []
+    errors, times, processor = [], [], []
     for k in range(40):
         dim, components = (2, 4)[k % 2], 2 + k // 2 % 3
         plan = random_mixture(dim, components, 1000 + k)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         try:
             fit = rc.fit_mixture(rc.velocity_field(plan), plan.source, components)
             errors.append(apart(plan, fit.plan))
         except ValueError:
             errors.append(np.inf)
         times.append(time.perf_counter() - start)
+        processor.append(time.process_time() - used)
     errors = np.array(errors)
     solved = int(np.sum(errors <= 1e-10))
     row("mixtures, exact field, parameters to 1e-10, 40 problems", ">= 38", solved, solved >= 38)
     median = f"{np.median(errors):.1e}"
     row("median error of the parameters", "1e-10", median, np.median(errors) <= 1e-10)
-    row("slowest, seconds", "20", f"{max(times):.1f}", max(times) <= 20)
+    shown = f"{max(times):.1f} ({max(processor):.1f} of processor time)"
+    row("slowest, seconds", "20", shown, max(times) <= 20)
 
 
 def select():
@@ -267,9 +269,9 @@ def free():
         w = coupling(first, last, share)
         plan = rc.MixturePlan(w.ravel(), means, [cov] * w.size)
         field = rc.velocity_field(plan)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         rec = rc.recover_plan(field, plan.source, family="free")
-        took = time.perf_counter() - start
+        took, used = time.perf_counter() - start, time.process_time() - used
         at = [
             ((x[:, None] - c) ** 2).sum(axis=2).argmin(axis=1)
             for x, c in ((rec.plan.x0, first), (rec.plan.x1, last))
@@ -284,7 +286,7 @@ def free():
         size = rec.settings["effective sample size"]
         shown = f"{tv:.3f} (a sample of 1000: {sample:.3f}; 8 x 2 moons {moon:.3f}; ESS {size:.0f})"
         row(what, bound, shown, tv <= bound)
-        row(f"seconds, {name}", 15, f"{took:.1f}", took <= 15)
+        row(f"seconds, {name}", 15, f"{took:.1f} ({used:.1f} of processor time)", took <= 15)
     dim = 4
     plan = rc.GaussianPlan(np.zeros(dim), np.ones(dim), np.eye(dim), 0.5 * np.eye(dim), np.eye(dim))
     rec = rc.recover_plan(rc.velocity_field(plan), plan.source, family="free", times=6)

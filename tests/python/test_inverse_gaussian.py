@@ -113,7 +113,7 @@ def test_intervals_cover_and_tests_keep_their_size() -> None:
             times=6,
             rng=seed,
         )
-        low, high = rec.error_bars["cov01"].interval
+        low, high = rec.error_bars["cov01"].interval(0.95)
         inside.append((low <= plan.cov01) & (plan.cov01 <= high))
         p_values.append(list(rec.p_values.values())[:3])
     # 240 correlated indicators of a 95% event: 90% is over 3 standard deviations below.

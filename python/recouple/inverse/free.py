@@ -19,8 +19,9 @@ from recouple.arguments import (
     whole_number,
 )
 from recouple.field import VelocityField
-from recouple.inverse.dual import ErrorBar, Stage
+from recouple.inverse.dual import Stage
 from recouple.inverse.end import read_end
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.readings import carry, values_at
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.plan import AtomicPlan

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from recouple.arguments import FloatArray, frozen, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.inverse.affine import ROUNDING, AffineData, GaussianFit, fit_gaussian
-from recouple.inverse.dual import ErrorBar
 from recouple.inverse.end import End, read_end
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.readings import carry, read_times, values_at
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.significance import f_tail

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, real_array
 from recouple.inverse.affine import nearest_feasible
-from recouple.inverse.dual import ErrorBar
 from recouple.inverse.end import dimension_of, read_end
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.gaussian import GaussianEstimator, finish_gaussian, regress
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.significance import chi2_tail
