@@ -24,6 +24,7 @@ from recouple.plan import MixturePlan
 from recouple.progress import Progress, progress_callback
 
 EXACT = 1e-9  # relative residual of a field that is fitted to rounding
+CLOSE = 1e-6  # relative residual from which orthogonal factors take over
 WHITE = 1e-4  # p-value of a residual without structure below which the fit is not the best one
 EM_STEPS = 60
 REFINEMENTS = 30
@@ -374,7 +375,7 @@ def _polished(mixture: Mixture, readings: Readings, iterations: int = 80) -> Mix
     """Levenberg-Marquardt on |v - v_plan|^2 / (2 s^2) - log p_t, with s the misfit so far."""
     now = _evaluated(mixture, readings, derivatives=True)
     assert now is not None
-    floor, enough = (1e-12 * readings.scale) ** 2, (EXACT * readings.scale) ** 2
+    floor, enough = (1e-12 * readings.scale) ** 2, (CLOSE * readings.scale) ** 2
     damping = 1e-2
     for _ in range(iterations):
         variance = max(now.square, floor)
