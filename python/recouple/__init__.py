@@ -39,10 +39,12 @@ from recouple.field import (
     velocity_from_score,
 )
 from recouple.flow import (
+    AffineFlow,
     Flow,
     FlowMap,
     FlowStatus,
     PushedLaw,
+    affine_flow,
     crossings,
     integrate,
     log_likelihood,
@@ -60,6 +62,7 @@ from recouple.inverse import (
     identifiability,
     recover_plan,
     recover_plan_from_snapshots,
+    recover_plan_from_trajectories,
 )
 from recouple.marginal import (
     Empirical,
@@ -130,6 +133,7 @@ __all__ = [
     "COSINE",
     "LINEAR",
     "TRIGONOMETRIC",
+    "AffineFlow",
     "AtomicPlan",
     "Atoms",
     "DatasetPlan",
@@ -176,6 +180,7 @@ __all__ = [
     "VelocityField",
     "__version__",
     "affine",
+    "affine_flow",
     "ambiguous_pair",
     "as_field",
     "as_marginal",
@@ -212,6 +217,7 @@ __all__ = [
     "product_plan",
     "recover_plan",
     "recover_plan_from_snapshots",
+    "recover_plan_from_trajectories",
     "reversed_time",
     "score_from_velocity",
     "sliced_wasserstein",

@@ -212,7 +212,11 @@ class EntropicDual:
     """
     The entropic dual on one grid, warm started.
     """
+    @typing.overload
     def __init__(self, x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], reference: numpy.typing.NDArray[numpy.float64], features: collections.abc.Sequence[SplineFeatures], degree: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @typing.overload
+    def __init__(self, reference: numpy.typing.NDArray[numpy.float64], features: numpy.typing.NDArray[numpy.float64]) -> None:
         ...
     def mass(self) -> numpy.typing.NDArray[numpy.float64]:
         ...

@@ -44,6 +44,7 @@ PART_OF = {
     "network_train": "network",
     "wasserstein_plan": "wasserstein",
     "field_mixture": "field",
+    "inverse_dense": "inverse",
     "inverse_mixture": "inverse",
 }
 # Headers for kernel sources of any room.

@@ -7,7 +7,9 @@ solved by Newton's method for smaller and smaller regularisation); stop where th
 answering.
 """
 
-from recouple.inverse.dual import ErrorBar, Stage
+from recouple.inverse.dual import Stage
+from recouple.inverse.errorbar import ErrorBar
+from recouple.inverse.gaussian_data import recover_plan_from_trajectories
 from recouple.inverse.identifiability import Identifiability, ambiguous_pair, identifiability
 from recouple.inverse.mixture import MixtureFit, fit_mixture
 from recouple.inverse.recover import recover_plan
@@ -26,4 +28,5 @@ __all__ = [
     "identifiability",
     "recover_plan",
     "recover_plan_from_snapshots",
+    "recover_plan_from_trajectories",
 ]

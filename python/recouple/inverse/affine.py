@@ -42,7 +42,8 @@ class AffineData:
 
     @property
     def dim(self) -> int:
-        return self.slopes.shape[1]
+        """Dimension D."""
+        return int(self.slopes.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,7 @@ class GaussianFit:
 
     @property
     def joint(self) -> FloatArray:
+        """Covariance of (X0, X1)."""
         return np.block([[self.cov00, self.cov01], [self.cov01.T, self.cov11]])
 
     @property
@@ -92,13 +94,15 @@ class Unknowns:
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
+        """Where S0, C and S1 are among the unknowns."""
         full, half = self.dim**2, self.dim * (self.dim + 1) // 2
         a = half if self.first else 0
         return slice(0, a), slice(a, a + full), slice(a + full, a + full + half * self.last)
 
     @property
     def size(self) -> int:
-        return self.slices[2].stop
+        """Number of unknowns."""
+        return int(self.slices[2].stop)
 
     def blocks(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return (S0, C, S1)."""
@@ -110,6 +114,7 @@ class Unknowns:
         )
 
     def vector(self, cov00: FloatArray, cov01: FloatArray, cov11: FloatArray) -> FloatArray:
+        """Return the unknowns of these blocks."""
         upper = np.triu_indices(self.dim)
         parts = [cov00[upper]] * self.first + [cov01.ravel()] + [cov11[upper]] * self.last
         return np.concatenate(parts)
@@ -145,7 +150,7 @@ def path(
 
 def slopes_of(cov: FloatArray, cross: FloatArray) -> FloatArray:
     """Return K_t S_t^{-1}."""
-    return np.linalg.solve(cov, cross.swapaxes(1, 2)).swapaxes(1, 2)
+    return np.asarray(np.linalg.solve(cov, cross.swapaxes(1, 2)).swapaxes(1, 2), np.float64)
 
 
 def derivative(t: FloatArray, A: FloatArray, right: FloatArray, unknowns: Unknowns) -> FloatArray:
@@ -206,7 +211,7 @@ def fit_gaussian(data: AffineData, source: End, target: End | None) -> GaussianF
         theta, (rows, residual), value = trial, found, found[1] @ found[1]
         if gain <= 1e-10:  # in units of the noise
             break
-    triangle = np.linalg.qr(rows, mode="r")
+    triangle = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
     constrained, excess, infeasible = _feasible(theta, triangle, unknowns)
     blocks = _clip(*unknowns.blocks(constrained))
     inverse = np.linalg.inv(triangle)
@@ -249,7 +254,7 @@ def _linear(
     start = unknowns.vector(source.cov, np.zeros((d, d)), unknowns.cov11)
     cov = data.roots @ data.roots.swapaxes(1, 2) / data.counts[:, None, None]
     for _ in range(2 if (data.counts == 1).all() else 1):
-        right = np.linalg.solve(cov, weights)
+        right = np.asarray(np.linalg.solve(cov, weights), np.float64)
         rows = derivative(data.times, data.slopes, right, unknowns)
         zero = unknowns.blocks(np.zeros(unknowns.size))
         cov0, cross0 = path(data.times, *zero)
@@ -277,7 +282,7 @@ def _system(
     cov, cross = path(data.times, *unknowns.blocks(theta))
     try:
         A = slopes_of(cov, cross)
-        right = np.linalg.solve(cov, weights)
+        right = np.asarray(np.linalg.solve(cov, weights), np.float64)
     except np.linalg.LinAlgError:
         return np.zeros((1, len(theta))), np.array([np.inf])
     rows = derivative(data.times, A, right, unknowns)
@@ -314,7 +319,7 @@ def _least_squares(rows: FloatArray, residual: FloatArray, times: FloatArray) ->
     s = np.linalg.svd(r, compute_uv=False)
     if not s[-1] > UNDETERMINED * s[0]:
         _refuse(times, int(np.sum(s > UNDETERMINED * s[0])), len(s))
-    return np.linalg.solve(r, q.T @ residual) / scale
+    return np.asarray(np.linalg.solve(r, q.T @ residual) / scale, np.float64)
 
 
 def _newton_step(rows: FloatArray, residual: FloatArray, times: FloatArray) -> FloatArray:
@@ -329,7 +334,7 @@ def _newton_step(rows: FloatArray, residual: FloatArray, times: FloatArray) -> F
     if np.diag(lower).min() < 1e-4:
         return _least_squares(rows, residual, times)
     inner = np.linalg.solve(lower, scaled.T @ residual)
-    return np.linalg.solve(lower.T, inner) / scale
+    return np.asarray(np.linalg.solve(lower.T, inner) / scale, np.float64)
 
 
 def _refuse(times: FloatArray, rank: int, size: int) -> None:
@@ -388,6 +393,33 @@ def _feasible(
     return best, excess, (float(gap @ gap), max(violated, 1))
 
 
+def nearest_feasible(
+    cov00: FloatArray, symmetric: FloatArray, cov11: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the blocks of a plan with this symmetric part of C and the least antisymmetric part.
+
+    Where none has, the blocks nearest to it.
+    """
+    d = len(cov00)
+    values = np.linalg.eigvalsh(_joint(cov00, symmetric, cov11))
+    if values[0] >= 0:
+        return cov00, symmetric, cov11
+    unknowns = Unknowns(d, True, True, cov00, cov11)
+    # Metric: 1 on everything but the antisymmetric part, which is almost free.
+    spread = unknowns.spread().reshape(3, d, d, unknowns.size)
+    parts = [
+        spread[0],
+        spread[2],
+        (spread[1] + spread[1].swapaxes(0, 1)) / 2,
+        1e-3 * (spread[1] - spread[1].swapaxes(0, 1)) / 2,
+    ]
+    rows = np.concatenate([part.reshape(d * d, -1) for part in parts])
+    theta = unknowns.vector(cov00, symmetric, cov11)
+    triangle = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
+    found, _, _ = _feasible(theta, triangle, unknowns)
+    return _clip(*unknowns.blocks(found))
+
+
 def _joint(cov00: FloatArray, cov01: FloatArray, cov11: FloatArray) -> FloatArray:
     return np.block([[cov00, cov01], [cov01.T, cov11]])
 
@@ -406,7 +438,7 @@ def _root(cov: FloatArray) -> FloatArray:
 
 
 def _whiten(root: FloatArray, matrix: FloatArray) -> FloatArray:
-    return np.linalg.solve(root, matrix)
+    return np.asarray(np.linalg.solve(root, matrix), np.float64)
 
 
 def _clip(

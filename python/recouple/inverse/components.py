@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, real_array, thread_count, whole_number
 from recouple.field import VelocityField
-from recouple.inverse.dual import ErrorBar
 from recouple.inverse.end import read_end
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.mixture import EXACT, Mixture, MixtureFit, search
 from recouple.inverse.readings import Readings, read_field
 from recouple.inverse.recovery import Recovery, Residuals
@@ -32,7 +32,7 @@ def recover_mixture(
     *,
     components: int | None = None,
     max_components: int = 6,
-    times: int | ArrayLike = 12,
+    times: int = 12,
     points: int = 3000,
     steps: int = 32,
     restarts: int = 12,

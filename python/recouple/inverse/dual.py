@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,42 +17,13 @@ from recouple.arguments import (
     thread_count,
     whole_number,
 )
+from recouple.inverse.errorbar import ErrorBar
 from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
-DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
 UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
 LOOSE, TIGHT = 1e-6, 1e-9  # Newton decrements: on the way, and for the stage that is kept
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
-
-
-@dataclass(frozen=True)
-class ErrorBar:
-    """A functional of the recovered plan and how far to trust it.
-
-    ``error`` combines what the noise of the data moves with what the last step of the
-    regularisation moved. ``resolved`` is the part of the functional's variance under the plan that
-    the data see at this regularisation, and ``unresolved`` the standard deviation of the rest,
-    which the reference measure filled in: ``error`` does not speak of it.
-    """
-
-    value: Any  # a number, or an array of them (then ``error`` is one too)
-    error: Any
-    resolved: float
-    unresolved: float
-
-    @property
-    def interval(self) -> tuple[Any, Any]:
-        """Ends of the 95% interval, value -+ 1.96 error."""
-        return self.value - 1.96 * self.error, self.value + 1.96 * self.error
-
-    def __str__(self) -> str:
-        if np.ndim(self.value):
-            shape = " x ".join(map(str, np.shape(self.value)))
-            return f"{shape} entries, each +- {np.max(self.error):.1g} or less"
-        if self.resolved < DETERMINED:
-            return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
-        return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class End:
     cov: FloatArray
     count: float
     draw: Callable[[int, np.random.Generator], FloatArray] = field(repr=False)
+    logpdf: Callable[[FloatArray], Any] | None = field(default=None, repr=False)  # if known
 
     @property
     def exact(self) -> bool:
@@ -132,7 +133,9 @@ def _on_line(name: str, law: Any) -> End:
     mean, std = float(marginal.mean()), float(marginal.std())
     if not (np.isfinite(mean) and np.isfinite(std)):
         raise ValueError(f"{name} must have a finite mean and variance, got {mean} and {std**2}")
-    return End(np.array([mean]), np.array([[std**2]]), np.inf, draw)
+    return End(
+        np.array([mean]), np.array([[std**2]]), np.inf, draw, lambda x: marginal.logpdf(x[:, 0])
+    )
 
 
 def _law(name: str, law: Any, dim: int) -> End:
@@ -151,7 +154,7 @@ def _law(name: str, law: Any, dim: int) -> End:
         return _estimated(name, draw, dim)
     mean = real_array(f"{name}'s mean", np.atleast_1d(mean), shape=(dim,))
     cov = real_array(f"{name}'s covariance", np.atleast_2d(cov), shape=(dim, dim))
-    return End(frozen(mean), frozen(cov), np.inf, draw)
+    return End(frozen(mean), frozen(cov), np.inf, draw, getattr(law, "logpdf", None))
 
 
 def _estimated(name: str, draw: Callable[[int, np.random.Generator], FloatArray], dim: int) -> End:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from recouple.arguments import FloatArray, frozen, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.inverse.affine import ROUNDING, AffineData, GaussianFit, fit_gaussian
-from recouple.inverse.dual import ErrorBar
 from recouple.inverse.end import End, read_end
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.readings import carry, read_times, values_at
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.significance import f_tail
@@ -54,7 +54,7 @@ def recover_gaussian(
         data, dim = velocity, velocity.dim
         end0 = read_end("source", source, dim, regular=True)
         end1 = None if target is None else read_end("target", target, dim, regular=False)
-        return _finish(fit_gaussian(data, end0, end1), data, end0, end1, {}, {}, _settings(data))
+        return finish_gaussian(data, end0, end1, {}, {}, _settings(data))
     dim = velocity.dim
     end0 = read_end("source", source, dim, regular=True)
     end1 = None if target is None else read_end("target", target, dim, regular=False)
@@ -71,11 +71,10 @@ def recover_gaussian(
     )
     values = np.stack([values_at(velocity, s, x) for s, x in zip(t, clouds, strict=True)])
     data, tests, notes = regress(t, clouds, values)
-    fit = fit_gaussian(data, end0, end1)
     if carried and dim > 1:
         tests["constant E[v ^ x]"] = wedge_test(t, clouds, values)
     settings = {**_settings(data), "steps": steps if carried else 0}
-    return _finish(fit, data, end0, end1, tests, notes, settings)
+    return finish_gaussian(data, end0, end1, tests, notes, settings)
 
 
 def _settings(data: AffineData) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def regress(
         )
     values = v.mean(axis=1)
     projected = q.swapaxes(1, 2) @ v
-    slopes = np.linalg.solve(r, projected).swapaxes(1, 2)
+    slopes = np.asarray(np.linalg.solve(r, projected).swapaxes(1, 2), np.float64)
     residual = v - values[:, None] - q @ projected
     # As much is lost to rounding in v and in the points it was read at.
     floor = ROUNDING * max(float(np.sqrt(np.mean(v**2))), 1e-300)
@@ -114,9 +113,10 @@ def regress(
     if dof <= features + 1:
         cubic, features = 0, d * (d + 1) // 2
     if dof > features + 1:
-        statistic = _lack_of_fit(q * np.sqrt(n), residual, floor, cubic > 0)
+        tested = range(0, T, -(-T // TESTED))
+        statistic = _lack_of_fit(q * np.sqrt(n), residual, floor, tested, cubic=cubic > 0)
         tests["lack of fit"] = f_tail(
-            statistic, features * d * min(T, TESTED), (dof - features) * d * min(T, TESTED)
+            statistic, features * d * len(tested), (dof - features) * d * len(tested)
         )
         notes["lack of fit"] = f"F = {statistic:.3g}"
     return data, tests, notes
@@ -139,12 +139,13 @@ def orthonormal(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     return q, r
 
 
-def _lack_of_fit(z: FloatArray, residual: FloatArray, floor: float, cubic: bool) -> float:
+def _lack_of_fit(
+    z: FloatArray, residual: FloatArray, floor: float, tested: range, *, cubic: bool
+) -> float:
     """F statistic of z_i z_j and, if ``cubic``, z_i^3 and z_i |z|^2 in the residuals."""
-    T, n, d = z.shape
+    _, n, d = z.shape
     explained = 0.0
     count = 0
-    tested = range(0, T, -(-T // TESTED))
     for k in tested:
         rows = np.ascontiguousarray(z[k].T)
         parts = [rows[i] * rows[i:] for i in range(d)]
@@ -160,7 +161,7 @@ def _lack_of_fit(z: FloatArray, residual: FloatArray, floor: float, cubic: bool)
         count = len(f)
         left = float(np.sum(residual[k] ** 2)) - fitted
         explained += fitted / max(left / ((n - d - 1 - count) * d), floor**2)
-    return explained / (len(tested) * count * d)
+    return float(explained / (len(tested) * count * d))
 
 
 def wedge_test(times: FloatArray, x: FloatArray, v: FloatArray) -> float:
@@ -193,8 +194,7 @@ def wedge_test(times: FloatArray, x: FloatArray, v: FloatArray) -> float:
     return f_tail(squared * (n - p) / (p * (n - 1)), p, n - p)
 
 
-def _finish(
-    fit: GaussianFit,
+def finish_gaussian(
     data: AffineData,
     source: End,
     target: End | None,
@@ -202,6 +202,8 @@ def _finish(
     notes: dict[str, str],
     settings: dict[str, Any],
 ) -> Recovery:
+    """Fit a plan to slopes and say what it is worth; ``tests`` are p-values known already."""
+    fit = fit_gaussian(data, source, target)
     dim = data.dim
     plan = plan_of(fit)
     tests = {**tests, "one plan for all times": fit.consistency, "feasible": fit.feasibility}

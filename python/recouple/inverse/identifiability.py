@@ -28,7 +28,7 @@ from recouple.interpolant import LINEAR, Interpolant
 from recouple.plan import Gaussian, GaussianPlan, MixturePlan, Plan
 from recouple.plan.base import Points, Rng
 
-LARGEST = 0.07  # of the smooth perturbation: the density stays positive below 0.0704
+LARGEST = 0.07  # of the smooth perturbation: the density stays positive below 1 / 14.28
 KINDS = ("rotation", "skew", "smooth")
 
 
@@ -37,7 +37,7 @@ class Identifiability:
     """Which mixed moments of one order a field determines.
 
     ``powers`` (n, 2 D) are the exponents of (X0, X1); the field fixes ``rank`` combinations of
-    these moments, and each row of ``null_space`` (nullity, n) is a combination it says nothing of.
+    these moments, and each row of ``null_space`` (nullity, n) is a change of them it does not see.
     """
 
     dim: int
@@ -49,7 +49,7 @@ class Identifiability:
 
     @property
     def nullity(self) -> int:
-        """Number of independent combinations of moments that stay unknown."""
+        """Number of independent changes of the moments that stay unseen."""
         return len(self.null_space)
 
     def __repr__(self) -> str:
@@ -361,10 +361,10 @@ class RippledPlan(Plan):
         """Rejection from the normal: p_1 given X0 has the ratio as its density."""
         x1 = np.empty_like(x0)
         waiting = np.arange(len(x0))
-        # 8 e^(-u/2) (u + ...) bounds: the ratio is at most 2 for epsilon up to 0.07.
+        bound = 1 + 32 * self.epsilon  # the largest ratio
         while waiting.size:
             trial = rng.standard_normal((len(waiting), 2))
-            accepted = 3 * rng.random(len(waiting)) < self._ratio(x0[waiting], trial)
+            accepted = bound * rng.random(len(waiting)) < self._ratio(x0[waiting], trial)
             x1[waiting[accepted]] = trial[accepted]
             waiting = waiting[~accepted]
         return x1
@@ -406,4 +406,3 @@ class RippledPlan(Plan):
 
 def _double_factorial(n: int) -> float:
     return float(np.prod(np.arange(n, 0, -2))) if n > 0 else 1.0
-

@@ -17,13 +17,18 @@ from recouple.arguments import (
     whole_number,
 )
 from recouple.field import VelocityField
+from recouple.inverse.affine import fit_gaussian
+from recouple.inverse.gaussian import regress
 from recouple.inverse.readings import Readings, read_field, whiteness
 from recouple.plan import MixturePlan
 from recouple.progress import Progress, progress_callback
 
 EXACT = 1e-9  # relative residual of a field that is fitted to rounding
+CLOSE = 1e-6  # relative residual from which orthogonal factors take over
 WHITE = 1e-4  # p-value of a residual without structure below which the fit is not the best one
 EM_STEPS = 60
+REFINEMENTS = 30
+MET = 4  # starts that end at the same fit before it is taken for the best
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +41,18 @@ class Mixture:
 
     @property
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Weights, means and factors, as the core takes them."""
         return self.weights, self.means, self.factors
 
     @property
     def covs(self) -> FloatArray:
+        """Joint covariances."""
         return self.factors @ self.factors.swapaxes(1, 2)
+
+    @classmethod
+    def of(cls, weights: FloatArray, means: FloatArray, covs: FloatArray) -> Mixture:
+        """Return the mixture with these covariances; LinAlgError if one is not definite."""
+        return cls(weights, means, np.asarray(np.linalg.cholesky(covs), np.float64))
 
     def moved(self, step: FloatArray) -> Mixture:
         """Return the mixture a step away: log weights, means, rows of L with logs on diagonals."""
@@ -134,22 +146,26 @@ def search(
 ) -> MixtureFit:
     """Start from EM several times, polish each, keep the best.
 
-    Stops at a fit that is certified, or when three starts have ended at the best one.
+    Stops at a fit that is certified, or when several starts have ended at the best one.
     """
+    if components == 1:
+        single = _single(readings)
+        if single is not None:
+            return single
     best: MixtureFit | None = None
     met = 0  # starts that ended at the best fit
     tries = 1 if components == 1 else restarts
     for attempt in range(tries):
         if progress is not None:
             progress(attempt, tries)
-        started = _start(readings, components, attempt, rng)
+        started = _start(readings, components, attempt, best, rng)
         if started is None:
             continue
         found = replace(_polished(started, readings), attempts=attempt + 1)
         met = 1 if best is None or found.bic < best.bic - 1 else met + (found.bic < best.bic + 1)
         if best is None or found.bic < best.bic:
             best = found
-        if best.certified or met >= 3:
+        if best.certified or met >= MET:
             break
     if best is None:
         raise ValueError(
@@ -161,13 +177,39 @@ def search(
     return best
 
 
+def _single(readings: Readings) -> MixtureFit | None:
+    """Return the one Gaussian plan: its field is affine and leaves a scale that the source has."""
+    size = int(np.diff(readings.first.astype(np.int64)).min())
+    groups = np.stack([np.arange(int(a), int(a) + size) for a in readings.first[:-1]])
+    data, _, _ = regress(readings.times, readings.x[groups], readings.v[groups])
+    fit = fit_gaussian(data, readings.source, None)
+    mean = np.concatenate([fit.mean0, fit.mean1])
+    try:
+        mixture = Mixture.of(np.ones(1), mean[None], fit.joint[None])
+    except np.linalg.LinAlgError:
+        return None
+    now = _evaluated(mixture, readings, derivatives=True)
+    return None if now is None else _finished(now, readings)
+
+
 def _start(
-    readings: Readings, components: int, attempt: int, rng: np.random.Generator
+    readings: Readings,
+    components: int,
+    attempt: int,
+    known: MixtureFit | None,
+    rng: np.random.Generator,
 ) -> Mixture | None:
-    """Return the likeliest of three EM runs, with the antisymmetric parts of the field."""
+    """Return the likeliest of three EM runs, with the antisymmetric parts of the field.
+
+    Every other start moves a component of the best fit ``known`` to where its misfit is.
+    """
     best, score = None, -np.inf
-    for run in range(3 if components > 1 else 1):
-        mixture = _seed(readings, components, crossed=(attempt + run) % 2 == 1, rng=rng)
+    relocate = known is not None and attempt % 2 == 1
+    for run in range(3):
+        if relocate and known is not None:
+            mixture = _relocated(known, readings, rng)
+        else:
+            mixture = _seed(readings, components, crossed=(attempt + run) % 2 == 1, rng=rng)
         found = _em(mixture, readings)
         if found is not None and found[1] > score:
             best, score = found
@@ -186,7 +228,9 @@ def _seed(
             labels = _clusters(part, components, rng)
             order = rng.permutation(components)
             parts.append([part[labels == k] for k in order])
-        means = np.array([np.concatenate([a.mean(0), b.mean(0)]) for a, b in zip(*parts)])
+        means = np.array(
+            [np.concatenate([a.mean(0), b.mean(0)]) for a, b in zip(*parts, strict=True)]
+        )
         spread = [np.cov(p.T).reshape(p.shape[1], -1) for p in (ends[:, :d], ends[:, d:])]
         cov = np.zeros((2 * d, 2 * d))
         cov[:d, :d], cov[d:, d:] = spread[0] / components, spread[1] / components
@@ -200,7 +244,26 @@ def _seed(
         within = sum((g - g.mean(0)).T @ (g - g.mean(0)) for g in groups) / len(ends)
         covs = np.repeat((within + 0.05 * np.diag(np.diag(whole)))[None], components, axis=0)
         weights = np.array([len(g) for g in groups]) / len(ends)
-    return Mixture(weights, means, np.linalg.cholesky(covs))
+    return Mixture.of(weights, means, covs)
+
+
+def _relocated(known: MixtureFit, readings: Readings, rng: np.random.Generator) -> Mixture:
+    """Drop a component and split the one that is responsible where the field is missed."""
+    mixture = known.mixture
+    misfit = np.sum(known.residuals**2, axis=1)
+    at = int(rng.choice(len(misfit), p=misfit / misfit.sum()))
+    shares, _ = _core.mixture_posterior(*readings.layout, *mixture.arrays, readings.threads)
+    split = int(shares[at].argmax())
+    others = [k for k in range(len(mixture.weights)) if k != split]
+    weights, means = mixture.weights.copy(), mixture.means.copy()
+    factors = mixture.factors.copy()
+    drop = int(rng.choice(others))
+    direction = mixture.factors[split] @ rng.standard_normal(means.shape[1])
+    weights[others] += weights[drop] * weights[others] / weights[others].sum()
+    weights[[split, drop]] = weights[split] / 2
+    means[drop], means[split] = means[split] + direction, means[split] - direction
+    factors[drop] = factors[split]
+    return Mixture(weights / weights.sum(), means, factors)
 
 
 def _clusters(points: FloatArray, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -236,7 +299,7 @@ def _em(mixture: Mixture, readings: Readings) -> tuple[Mixture, float] | None:
         )
         if not good:
             return None
-        mixture = Mixture(weights, means, np.linalg.cholesky(covs))
+        mixture = Mixture.of(weights, means, covs)
         if value - before < 1e-5 * len(readings.x):
             return mixture, value
         before = value
@@ -276,7 +339,7 @@ def _turned(mixture: Mixture, readings: Readings) -> Mixture:
             if np.linalg.eigvalsh(trial)[0] > 1e-4 * np.linalg.eigvalsh(covs[k])[0]:
                 covs[k] = trial
                 break
-    return Mixture(mixture.weights, mixture.means, np.linalg.cholesky(covs))
+    return Mixture.of(mixture.weights, mixture.means, covs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,7 +375,7 @@ def _polished(mixture: Mixture, readings: Readings, iterations: int = 80) -> Mix
     """Levenberg-Marquardt on |v - v_plan|^2 / (2 s^2) - log p_t, with s the misfit so far."""
     now = _evaluated(mixture, readings, derivatives=True)
     assert now is not None
-    floor = (1e-12 * readings.scale) ** 2
+    floor, enough = (1e-12 * readings.scale) ** 2, (CLOSE * readings.scale) ** 2
     damping = 1e-2
     for _ in range(iterations):
         variance = max(now.square, floor)
@@ -346,27 +409,79 @@ def _polished(mixture: Mixture, readings: Readings, iterations: int = 80) -> Mix
         fresh = _evaluated(accepted.mixture, readings, derivatives=True)
         assert fresh is not None
         now = fresh
-        if now.square <= floor or gain < 1e-4:  # gain: of log likelihood
+        if now.square <= enough or gain < 1e-4:  # gain: of log likelihood
             break
-    if now.square <= (EXACT * readings.scale) ** 2:
+    if now.square <= enough:
         now = _refined(now, readings)
     return _finished(now, readings)
 
 
 def _refined(now: _Step, readings: Readings) -> _Step:
-    """Newton steps by orthogonal factors: the normal equations lose what the field hardly sees."""
-    for _ in range(3):
-        scale = np.linalg.norm(now.jacobian, axis=0)
-        scale[scale == 0] = 1
-        q, r = np.linalg.qr(now.jacobian / scale)
-        u, s, vt = np.linalg.svd(r)
-        kept = s > 1e-11 * s[0]  # log weights have a null direction: their sum
-        step = vt[kept].T @ ((u[:, kept].T @ (q.T @ now.misfit)) / s[kept]) / scale
-        trial = _evaluated(now.mixture.moved(step), readings, derivatives=True)
-        if trial is None or trial.square >= now.square:
+    """Levenberg-Marquardt by orthogonal factors, on the field and on the source's log density.
+
+    The normal equations lose what the field hardly sees: weights and scales of components that do
+    not overlap. The source, where its density is known, has them.
+    """
+    known = _source_density(readings)
+    at = np.zeros(1), np.array([0, len(readings.start)], np.uintp), readings.start
+
+    def whole(step: _Step) -> tuple[FloatArray, FloatArray] | None:
+        if known is None:
+            return step.misfit, step.jacobian
+        try:
+            _, logs, _, scores = _core.mixture_jacobian(
+                *at, *step.mixture.arrays, True, readings.threads
+            )
+        except ValueError:
+            return None
+        gap = readings.scale * (known - logs)
+        return (
+            np.concatenate([step.misfit, gap]),
+            np.concatenate([step.jacobian, readings.scale * scores]),
+        )
+
+    system = whole(now)
+    damping = 1e-6
+    for _ in range(REFINEMENTS):
+        if system is None:
             break
-        now = trial
+        misfit, rows = system
+        scale = np.linalg.norm(rows, axis=0)
+        scale[scale == 0] = 1
+        q, r = np.linalg.qr(rows / scale)
+        u, s, vt = np.linalg.svd(r)
+        inner = u.T @ (q.T @ misfit)
+        kept = s > 1e-12 * s[0]  # log weights have a null direction: their sum
+        value = misfit @ misfit
+        better = None
+        for _ in range(10):
+            filtered = np.where(kept, s, 0) / (s**2 + (damping * s[0]) ** 2 + 1e-300)
+            step = vt.T @ (filtered * inner) / scale
+            if np.abs(step).max() < 20:
+                trial = _evaluated(now.mixture.moved(step), readings, derivatives=True)
+                found = None if trial is None else whole(trial)
+                if trial is not None and found is not None and found[0] @ found[0] < value:
+                    better = trial, found
+                    damping /= 30
+                    break
+            damping = max(10 * damping, 1e-14)
+        if better is None:
+            break
+        now, system = better
+        if system[0] @ system[0] > 0.5 * value and value < 1e-24 * readings.scale**2 * len(misfit):
+            break
     return now
+
+
+def _source_density(readings: Readings) -> FloatArray | None:
+    """Log density of the source at its points, where it is known and finite."""
+    if readings.source.logpdf is None:
+        return None
+    try:
+        logs = np.asarray(readings.source.logpdf(readings.start), np.float64).reshape(-1)
+    except ValueError:
+        return None
+    return logs if logs.shape == (len(readings.start),) and np.isfinite(logs).all() else None
 
 
 def _finished(now: _Step, readings: Readings) -> MixtureFit:

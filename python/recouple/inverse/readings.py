@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from recouple.arguments import FloatArray, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.flow import integrate
-from recouple.inverse.end import read_end
+from recouple.inverse.end import End, read_end
 from recouple.inverse.significance import normal_tail
 
 
@@ -26,10 +26,12 @@ class Readings:
     v: FloatArray
     start: FloatArray  # points of the source, and where the flow takes them
     end: FloatArray
+    source: End
     threads: int
 
     @property
     def layout(self) -> tuple[FloatArray, NDArray[np.uintp], FloatArray]:
+        """Times, offsets and points, as the core takes them."""
         return self.times, self.first, self.x
 
     @property
@@ -39,6 +41,7 @@ class Readings:
 
 
 def read_times(times: int | ArrayLike) -> FloatArray:
+    """Return the times, or so many Chebyshev points of [0, 1]."""
     if isinstance(times, int | np.integer) and not isinstance(times, bool):
         count = whole_number("times", times, minimum=1, maximum=1000)
         return 0.5 - 0.5 * np.cos((np.arange(count) + 0.5) * np.pi / count)
@@ -73,7 +76,6 @@ def carry(
     Where the flow collapses (paths collide) the points stay the source's, moved by the mean: an
     affine field is the same wherever it is read.
     """
-    dim = velocity.dim
     clouds = np.empty((len(times), *start.shape))
     x = start
     before = 0.0
@@ -137,7 +139,7 @@ def read_field(
     rng: np.random.Generator,
     threads: int,
 ) -> Readings:
-    """Carry source samples along the flow and read the field, a share of the points at each time."""
+    """Carry source samples along the flow and read the field at a share of them at each time."""
     dim = velocity.dim
     end = read_end("source", source, dim, regular=True)
     t = read_times(times)
@@ -167,8 +169,9 @@ def read_field(
         first=first,
         x=np.ascontiguousarray(x[:total]),
         v=np.concatenate(groups),
-        start=start[total:],
+        start=np.ascontiguousarray(start[total:]),
         end=x[total:],
+        source=end,
         threads=threads,
     )
 

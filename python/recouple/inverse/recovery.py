@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen
-from recouple.inverse.dual import ErrorBar, Options, Problem, Stage
+from recouple.inverse.dual import Options, Problem, Stage
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.identifiability import alternatives
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
 from recouple.plan import GridPlan, MixturePlan, Plan

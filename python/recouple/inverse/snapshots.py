@@ -21,6 +21,8 @@ from recouple.inverse.dual import (
     read_law,
     smooth_law,
 )
+from recouple.inverse.end import dimension_of
+from recouple.inverse.gaussian_data import recover_gaussian_from_snapshots
 from recouple.inverse.recovery import Recovery, finish, settings_of
 from recouple.marginal import Empirical, Marginal, NormalMixture, as_marginal
 from recouple.progress import Progress, progress_callback
@@ -42,7 +44,11 @@ def recover_plan_from_snapshots(
     num_threads: int | None = None,
     progress: Progress = None,
 ) -> Recovery:
-    r"""Recover a plan on the line from snapshots: samples or laws of X_t at several times.
+    r"""Recover a plan from snapshots: samples or laws of X_t at several times.
+
+    In R^D a Gaussian plan, from the means and covariances of the snapshots: its cross-covariance
+    C = Cov(X0, X1) up to the antisymmetric part, of which p_t says nothing. What follows, and the
+    options below ``target``, are for the line.
 
     The same dual as :func:`recover_plan`, with moments averaged over samples and the penalty
     :math:`\lambda_{km} = \mu\, \mathrm{Var}(g_{km})`; the multiple :math:`\mu` is the one that
@@ -93,6 +99,8 @@ def recover_plan_from_snapshots(
         raise ValueError(
             f"snapshots must be a sequence of samples or laws, got {type(snapshots).__name__}"
         )
+    if len(snapshots) > 0 and dimension_of(snapshots[0]) > 1:
+        return recover_gaussian_from_snapshots(times, snapshots, source=source, target=target)
     if len(np.unique(t)) != len(t) or len(t) < 2:
         raise ValueError(
             f"times must hold at least two different times, each once, got {t.tolist()}"
