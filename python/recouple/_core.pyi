@@ -565,6 +565,10 @@ def normal_mixture(weights: numpy.typing.NDArray[numpy.float64], means: numpy.ty
     """
     A mixture of normal laws.
     """
+def ntk_gram(z: numpy.typing.NDArray[numpy.float64], outputs: bool, threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Tangent kernel of infinite width.
+    """
 def numeric_erf(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     """
     erf(x).
