@@ -209,7 +209,8 @@ def chain_report(
     -------
     Chain
         With the slack of each link: how many times the next value it is. C_stab is the
-        largest exp(int_t^1 L) over t.
+        largest exp(int_t^1 L) over t; of the excess the larger is taken of two estimates, by samples
+        and by the ends of intervals.
     """
     draw = generator(rng)
     seed = int(draw.integers(2**62))
@@ -230,7 +231,8 @@ def chain_report(
     ]
     measured = distance(target, euler)
     stability = float(bounds.lipschitz.stretch(np.linspace(0, end, 65)).max())
-    route = stability * np.sqrt(max(found.value, 0.0)) + discretisation
+    error = max(bounds.epsilon, np.sqrt(max(found.value, 0.0)))
+    route = stability * error + discretisation
     values = [
         ("C_stab sqrt(train - floor + gap) + Euler term", route),
         ("Jensen bound + Euler term", bounds.jensen + discretisation),

@@ -203,13 +203,12 @@ def width_required(Z: ArrayLike, *, delta: float = 0.1) -> Width:
     Width
         A heuristic that measurements follow, and a proven order that is beyond any machine.
     """
-    found = spectrum(Z)
     chance = real_number("delta", delta, positive=True, maximum=1)
-    unit = np.asarray(Z, dtype=np.float64)
-    unit = unit / np.linalg.norm(unit, axis=1)[:, None]
-    lam = max(spectrum(unit).smallest, 1e-300)
+    z = _inputs(Z)
+    found = spectrum(z / np.linalg.norm(z, axis=1)[:, None])
+    lam = max(found.smallest, 1e-300)
     with np.errstate(over="ignore", divide="ignore"):
-        du = float(np.float64(len(unit)) ** 6 / (np.float64(lam) ** 4 * chance**3))
+        du = float(np.float64(len(z)) ** 6 / (np.float64(lam) ** 4 * chance**3))
         return Width(heuristic=float(np.divide(np.pi, found.angle)), du=du)
 
 
