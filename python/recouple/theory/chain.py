@@ -209,8 +209,8 @@ def chain_report(
     -------
     Chain
         With the slack of each link: how many times the next value it is. C_stab is the
-        largest exp(int_t^1 L) over t; of the excess the larger is taken of two estimates, by samples
-        and by the ends of intervals.
+        largest exp(int_t^1 L) over t; of the excess the larger is taken of two estimates, by
+        samples and by the ends of intervals.
     """
     draw = generator(rng)
     seed = int(draw.integers(2**62))
