@@ -13,7 +13,7 @@ from recouple.network import ReluNetwork, train
 from recouple.plan import Gaussian, GaussianPlan, dataset_plan
 from recouple.study.experiment import Check, Experiment, Table
 from recouple.study.optimisation import _setting
-from recouple.wasserstein import energy_distance, sliced_wasserstein
+from recouple.wasserstein import sliced_wasserstein
 
 __all__ = ["digits", "gaussian_heads", "mnist"]
 
@@ -76,10 +76,21 @@ def _loss(f: Any, data: FloatArray, passes: int, seed: int) -> float:
     return total / passes
 
 
+def _apart(x: FloatArray, y: FloatArray) -> FloatArray:
+    square = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
+    return np.asarray(np.sqrt(np.maximum(square, 0)))
+
+
 def _nearest(x: FloatArray, data: FloatArray) -> float:
     """Mean distance from x to the nearest row of data."""
-    square = (x**2).sum(1)[:, None] + (data**2).sum(1) - 2 * x @ data.T
-    return float(np.sqrt(np.maximum(square.min(axis=1), 0)).mean())
+    return float(_apart(x, data).min(axis=1).mean())
+
+
+def _energy(x: FloatArray, y: FloatArray) -> float:
+    """Energy distance of two samples: sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|), unbiased inside."""
+    n, m = len(x), len(y)
+    within = _apart(x, x).sum() / (n * (n - 1)) + _apart(y, y).sum() / (m * (m - 1))
+    return float(np.sqrt(max(2 * _apart(x, y).mean() - within, 0.0)))
 
 
 def _run(
@@ -127,7 +138,7 @@ def _run(
         seen = {}
         for who, x in drawn.items():
             distance = float(sliced_wasserstein(x, test, n_projections=300, rng=seed))
-            spread = float(energy_distance(x, test))
+            spread = _energy(x, test)
             far = _nearest(x, learn[n:] if who == "training images" else learn)
             seen[who] = distance, spread, far
             loss = dict(zip(("Gaussian fit, exact field", "network"), losses, strict=True))

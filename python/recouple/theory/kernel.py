@@ -52,7 +52,7 @@ def ntk_gram(
     Notes
     -----
     Accuracy: a few 1e-16 |z||z'|, also for angles near 0 and pi. Cost: O(N^2 p). Source: Du, Zhai,
-    Poczos & Singh (2019), eq. (3); Cho & Saul (2009) for the arc-cosine kernels.
+    Poczos & Singh (2019); Cho & Saul (2009) for the arc-cosine kernels.
 
     Examples
     --------
@@ -186,7 +186,7 @@ class Width:
     heuristic: float
     """pi / theta_min: beyond it lambda_min(H_m) is of the size of lambda_min(H)."""
     du: float
-    """N^6 / (lambda_min^4 delta^3): the order Du et al. (2019, Theorem 3.2) prove; constant 1."""
+    """N^6 / (lambda_min^4 delta^3): the order Du et al. (2019) prove; constant 1."""
 
 
 def width_required(Z: ArrayLike, *, delta: float = 0.1) -> Width:
@@ -220,7 +220,7 @@ class Prediction:
     loss: FloatArray
     """Of the linearised network: exact as m -> infinity."""
     du_bound: FloatArray
-    """The bound of Du et al. (2019, Theorem 3.2); NaN where its step-size condition fails."""
+    """(1 - eta lambda_min / 2)^k L_0 (Du et al. 2019); NaN where eta lambda_max > 1."""
     eigenvalues: FloatArray = field(repr=False)
 
 
@@ -253,7 +253,7 @@ def predicted_loss(
     -----
     Real descent departs from it as weights move: on the line by 48 % after 1000 steps at m = 64,
     30 % at m = 8192, 3 % at m = 4096 with targets a hundred times smaller (the lazy limit).
-    Sources: Du et al. (2019), Theorem 3.2; Arora et al. (2019), Theorem 4.1 for the curve.
+    Sources: Du et al. (2019); Arora et al. (2019), Theorem 4.1, for the curve.
     """
     h = real_array("gram", gram, ndim=2)
     r = real_array("residuals", residuals)
