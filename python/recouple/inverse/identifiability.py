@@ -406,3 +406,4 @@ class RippledPlan(Plan):
 
 def _double_factorial(n: int) -> float:
     return float(np.prod(np.arange(n, 0, -2))) if n > 0 else 1.0
+
