@@ -100,7 +100,6 @@ struct Room {  // what an evaluation needs, kept by each thread
   void fit(const NetworkShape& s) {
     scratch.fit(network_scratch(s.panels, s.inputs, s.padded));
     z.fit(network_tile * s.inputs);
-    out.fit(network_tile * s.dim * s.padded);
   }
 };
 template <class T>
@@ -196,10 +195,14 @@ void ReluNetwork::jacobian(double t, std::span<const double> x,
   const NetworkShape& shape = double_->shape;
   Room<double>& my = room<double>();
   my.fit(shape);
+  // A matrix for each row, but no more of them at once than a cache holds.
+  const std::size_t tile =
+      std::clamp<std::size_t>((std::size_t{1} << 17) / (d * shape.padded), 1, network_tile);
+  my.out.fit(tile * d * shape.padded);
   NetworkView<double> view = shape.view<double>(double_->weights.data(), w);
   view.heads = mixed(double_->heads.data(), shape.head_size(), blend_at(w.times, t), my.heads);
-  for (std::size_t first = 0; first < n; first += network_tile) {
-    const std::size_t count = std::min(network_tile, n - first);
+  for (std::size_t first = 0; first < n; first += tile) {
+    const std::size_t count = std::min(tile, n - first);
     for (std::size_t i = 0; i < count; ++i) {
       shape.place(&x[(first + i) * d], t, w, my.z.data() + i * shape.inputs);
     }

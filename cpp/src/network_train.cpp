@@ -84,6 +84,7 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
   const NetworkShape shape(start_);
   const std::size_t d = start_.dim, n = order.size(), heads = start_.head_count();
   const std::size_t size = hidden_size_ + heads * head_size_;
+  const std::size_t learnt = options_.train_heads ? size : hidden_size_;
   const double work = double(n) * double(panels_ * network_panel) * double(4 * d + 4);
   const std::size_t chunks = chunk_count(n, work);
   const std::size_t length = (n + chunks - 1) / chunks;
@@ -106,7 +107,7 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
     mine.assign(order.begin() + std::ptrdiff_t(begin), order.begin() + std::ptrdiff_t(end));
     times.resize(mine.size());
     T* sum = gradient == nullptr ? nullptr : gradient + chunk * size;
-    if (sum != nullptr) std::fill(sum, sum + size, T{});
+    if (sum != nullptr) std::fill(sum, sum + learnt, T{});
 
     const auto head_of = [&](std::uint32_t row) noexcept -> std::size_t {
       if (heads == 1) return 0;
@@ -169,7 +170,7 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
   if (gradient != nullptr) {
     for (std::size_t chunk = 1; chunk < chunks; ++chunk) {
       const T* from = gradient + chunk * size;
-      for (std::size_t i = 0; i < size; ++i) gradient[i] += from[i];
+      for (std::size_t i = 0; i < learnt; ++i) gradient[i] += from[i];
     }
   }
   return std::accumulate(losses.begin(), losses.end(), 0.0) / double(n);

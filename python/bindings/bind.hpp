@@ -90,6 +90,7 @@ void bind_numeric(py::module_& m);
 void bind_parallel(py::module_& m);
 void bind_plan(py::module_& m);
 void bind_sort(py::module_& m);
+void bind_theory(py::module_& m);
 void bind_wasserstein(py::module_& m);
 void bind_quantile(py::module_& m);
 

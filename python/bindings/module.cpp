@@ -59,6 +59,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   b::bind_inverse_mixture(m);
   b::bind_network(m);
   b::bind_sort(m);
+  b::bind_theory(m);
   b::bind_wasserstein(m);
   b::bind_flow(m);
 }

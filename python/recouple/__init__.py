@@ -9,7 +9,7 @@ Three nouns, and arrows between them::
 
 from pathlib import Path as _Path
 
-from recouple import _core, plot, study
+from recouple import _core, plot, study, theory
 from recouple.distill import (
     Distillation,
     DistillationReport,
@@ -225,6 +225,7 @@ __all__ = [
     "smoothed",
     "study",
     "tabulate",
+    "theory",
     "train",
     "transport_map",
     "truncated",

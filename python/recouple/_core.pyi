@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'ReluNetwork', 'SplineFeatures', 'TrainOptions', 'TrainerDouble', 'TrainerSingle', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_em_step', 'mixture_field', 'mixture_jacobian', 'mixture_local', 'mixture_posterior', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
+__all__: list[str] = ['Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'ReluNetwork', 'SplineFeatures', 'TrainOptions', 'TrainerDouble', 'TrainerSingle', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_em_step', 'mixture_field', 'mixture_jacobian', 'mixture_local', 'mixture_posterior', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'ntk_gram', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -568,6 +568,10 @@ def normal(mean: typing.SupportsFloat | typing.SupportsIndex, std: typing.Suppor
 def normal_mixture(weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], stds: numpy.typing.NDArray[numpy.float64]) -> Marginal:
     """
     A mixture of normal laws.
+    """
+def ntk_gram(z: numpy.typing.NDArray[numpy.float64], outputs: bool, threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Tangent kernel of infinite width.
     """
 def numeric_erf(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     """

