@@ -70,7 +70,7 @@ def test_gradients_are_the_limits_of_differences(p: float, power: bool) -> None:
     X, Y, a = rng.normal(size=(5, 2)), rng.normal(size=(7, 2)) + 0.3, rng.random(5) + 0.1
     theta = rng.normal(size=(9, 2))
 
-    given = {"X": X, "Y": Y, "a": a, "b": rng.random(7) + 0.1}
+    given: dict[str, Any] = {"X": X, "Y": Y, "a": a, "b": rng.random(7) + 0.1}
     options: Any = {"p": p, "projections": theta, "power": power}
     gradient = rc.sliced_wasserstein_grad(**given, **options)
     start = rc.sliced_wasserstein(**given, **options).distance

@@ -216,8 +216,8 @@ def sliced_wasserstein_grad(
     if not power:
         factor *= 0.0 if mean == 0 else mean ** (1 / order - 1) / order
         mean = mean ** (1 / order)
-    gradients = (frozen(factor * by) for by in (by_x, by_y, by_a, by_b))
-    return SlicedGradient(mean, *gradients, frozen(theta))
+    x, y, a, b = (frozen(factor * by) for by in (by_x, by_y, by_a, by_b))
+    return SlicedGradient(mean, x, y, a, b, frozen(theta))
 
 
 def max_sliced_wasserstein(
