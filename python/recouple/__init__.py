@@ -9,7 +9,7 @@ Three nouns, and arrows between them::
 
 from pathlib import Path as _Path
 
-from recouple import _core, plot, study, theory
+from recouple import _core, interop, plot, study, theory
 from recouple.distill import (
     Distillation,
     DistillationReport,
@@ -202,6 +202,7 @@ __all__ = [
     "identifiability",
     "include_dir",
     "integrate",
+    "interop",
     "k_step",
     "load_plan",
     "load_sampler",
