@@ -22,7 +22,9 @@ from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
 DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
 UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
-LOOSE, TIGHT = 1e-6, 1e-9  # Newton decrements: on the way, and for the stage that is kept
+# Newton decrements in units of the penalty term: on the way, and for the stage that is kept.
+LOOSE, TIGHT = 0.1, 1e-3
+MOST_SPLINES = 80  # by default: finer than any data resolves, and the cost is cubic
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
 
@@ -87,7 +89,7 @@ class Options:
         grid = whole_number("grid", grid, minimum=16, maximum=2048)
         degree = whole_number("degree", degree, minimum=1, maximum=7)
         if splines is None:
-            splines = max(degree + 2, grid // grid_per_spline)
+            splines = max(degree + 2, min(grid // grid_per_spline, MOST_SPLINES))
         return cls(
             grid=grid,
             times=whole_number("times", times, minimum=2, maximum=1000),
@@ -213,9 +215,13 @@ def descend(
     thetas: list[FloatArray] = []
     status, message = "converged", "the regularisation reached the end of its path"
 
-    def solve(value: float, decrement: float) -> Stage:
-        found = dual.solve(problem.moments, value * units, decrement, 60, problem.threads, None)
-        return Stage(value, found.status, found.iterations, found.residual, found.divergence)
+    def solve(value: float, share: float) -> Stage:
+        penalty = value * units
+        decrement = decrement_for(dual.theta, penalty, share)
+        found = dual.solve(problem.moments, penalty, decrement, 60, problem.threads, None)
+        # At the solution the misfit is penalty * theta, which Newton's method settles first.
+        residual = float(np.sqrt(np.mean((penalty * dual.theta) ** 2)))
+        return Stage(value, found.status, found.iterations, residual, found.divergence)
 
     try:
         for i, value in enumerate(map(float, path)):
@@ -260,6 +266,15 @@ def descend(
         penalty=frozen(history[-1].regularization * units),
     )
     return solved, tuple(history), status, message
+
+
+def decrement_for(theta: FloatArray, penalty: FloatArray, share: float) -> float:
+    """Return the Newton decrement to stop at: a share of the penalty term, or 1e-2 nats at first.
+
+    That term is all that the regularisation moves, and it falls with it: so should the tolerance.
+    """
+    term = 0.5 * float(penalty @ theta**2)
+    return max(1e-12, share * term) if term > 0 else 1e-2
 
 
 def read_law(name: str, law: Marginal | ArrayLike) -> Marginal:

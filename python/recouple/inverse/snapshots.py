@@ -14,6 +14,7 @@ from recouple.inverse.dual import (
     NODES,
     Options,
     Problem,
+    decrement_for,
     descend,
     features_of,
     grid_masses,
@@ -228,7 +229,8 @@ def _held_out_scores(
                 progress(done, 2 * len(FOLDS))
             done += 1
             penalty = multiple * (variance + floor)
-            stage = dual.solve(moments, penalty, LOOSE, 60, problem.threads, None)
+            decrement = decrement_for(dual.theta, penalty, LOOSE)
+            stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
             misfit = dual.moments(problem.threads) - data[held][0]
             error = float(np.sum(misfit**2 / (data[held][1] + floor)))
             scores[i] += error if stage.status == "converged" else np.inf
