@@ -153,7 +153,7 @@ def test_two_ends_alone_determine_no_correlation() -> None:
 def test_a_law_finer_than_the_grid_is_refused() -> None:
     spikes = rc.NormalMixture([1 / 3] * 3, [-1, 0.013, 1], [3e-3] * 3)
     with pytest.raises(ValueError, match="grid must resolve the source"):
-        rc.recover_plan(lambda t, x: np.ones_like(x), spikes)
+        rc.recover_plan(lambda t, x: np.ones_like(x), spikes, family="line")
 
 
 def test_threads_change_no_bit() -> None:

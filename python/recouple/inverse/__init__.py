@@ -7,13 +7,16 @@ solved by Newton's method for smaller and smaller regularisation); stop where th
 answering.
 """
 
-from recouple.inverse.dual import ErrorBar, Stage
+from recouple.inverse.dual import Stage
+from recouple.inverse.errorbar import ErrorBar
+from recouple.inverse.moment import MixedMoments
 from recouple.inverse.recover import recover_plan
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.snapshots import recover_plan_from_snapshots
 
 __all__ = [
     "ErrorBar",
+    "MixedMoments",
     "Recovery",
     "Residuals",
     "Stage",

@@ -1,9 +1,10 @@
-"""The dual problem in Python's hands: its data, its way down the regularisation, its error bars."""
+"""The dual problem in Python's hands: its data and its way down the regularisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,41 +13,20 @@ from recouple import _core
 from recouple.arguments import (
     FloatArray,
     frozen,
-    real_array,
     real_number,
     thread_count,
     whole_number,
 )
+from recouple.inverse.errorbar import ErrorBar, cell_weights, combine
 from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
-DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
+FAR = 3.0  # multiple of the known error of the data above which no corner is believed
 UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
 # Newton decrements in units of the penalty term: on the way, and for the stage that is kept.
 LOOSE, TIGHT = 0.1, 1e-3
 MOST_SPLINES = 80  # by default: finer than any data resolves, and the cost is cubic
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
-
-
-@dataclass(frozen=True)
-class ErrorBar:
-    """A functional of the recovered plan and how far to trust it.
-
-    ``error`` combines what the noise of the data moves with what the last step of the
-    regularisation moved. ``resolved`` is the part of the functional's variance under the plan that
-    the data see at this regularisation, and ``unresolved`` the standard deviation of the rest,
-    which the reference measure filled in: ``error`` does not speak of it.
-    """
-
-    value: float
-    error: float
-    resolved: float
-    unresolved: float
-
-    def __str__(self) -> str:
-        if self.resolved < DETERMINED:
-            return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
-        return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
 
 
 @dataclass(frozen=True)
@@ -115,10 +95,15 @@ class Problem:
     degree: int
     moments: FloatArray
     penalty: FloatArray
-    noise: FloatArray
+    noise: FloatArray  # variance of each moment, independent of the others
+    shifts: FloatArray  # (R, features): noise common to many moments, as independent columns
     theta: FloatArray
-    theta_before: FloatArray
+    earlier: tuple[FloatArray, ...]  # theta of the two stages before, the last first
+    divergence: float  # of the solution from the reference
+    cut: float  # probability that the grid leaves out
     threads: int
+    rival: Problem | None = None  # the same data solved from another reference
+    rival_share: float = 0.0  # of the difference to it that belongs into an error bar
 
     @classmethod
     def of(
@@ -144,8 +129,11 @@ class Problem:
             moments=frozen(moments),
             penalty=frozen(np.ones(moments.size)),
             noise=frozen(noise),
+            shifts=frozen(np.zeros((0, moments.size))),
             theta=zero,
-            theta_before=zero,
+            earlier=(),
+            divergence=0.0,
+            cut=options.tail,
             threads=options.threads,
         )
 
@@ -160,25 +148,54 @@ class Problem:
     def expectations(
         self, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
     ) -> list[ErrorBar]:
-        """Return the expectation of each function under the solved plan, with its error bar."""
-        x, y = np.meshgrid(self.x0, self.x1, indexing="ij")
-        values = np.stack(
-            [real_array("function(x0, x1)", f(x, y), shape=x.shape).reshape(-1) for f in functions]
-        )
+        """Return the expectation of each function under the solved plan, with its error bar.
+
+        Functions are integrated against the plan's density within the cells, so that jumps count
+        where they are.
+        """
+        return self.bars(np.stack([cell_weights(f, self.x0, self.x1) for f in functions]))
+
+    def bars(self, values: FloatArray) -> list[ErrorBar]:
+        """Return the error bars of functionals given by their values at the grid points, flat."""
         dual = self.dual()
-        rows = dual.uncertainty(values, self.penalty, self.noise, self.threads)
-        dual.set_theta(self.theta_before, self.threads)
-        mass = dual.mass()
-        earlier = values @ mass / mass.sum()
-        return [
-            ErrorBar(
-                value=float(mean),
-                error=float(np.hypot(error, mean - before)),
-                resolved=float(resolved),
-                unresolved=float(np.sqrt(max(0.0, (1 - resolved) * variance))),
-            )
-            for (mean, error, resolved, variance), before in zip(rows, earlier, strict=True)
-        ]
+        rows, sensitivity = dual.uncertainty(values, self.penalty, self.noise, self.threads)
+        common = np.sum((sensitivity @ self.shifts.T) ** 2, axis=1)
+        means = [rows[:, 0]]
+        for theta in self.earlier:
+            dual.set_theta(theta, self.threads)
+            means.append(self._means(values, dual.mass()))
+        other = None if self.rival is None else self.rival.means(values)
+        cut = self.cut * np.abs(values - rows[:, :1]).max(axis=1)
+        return combine(
+            rows,
+            np.sqrt(rows[:, 1] ** 2 + common),
+            means,
+            0.0 if other is None else self.rival_share * np.abs(other - rows[:, 0]),
+            cut,
+            self.tilt,
+        )
+
+    def means(self, values: FloatArray) -> FloatArray:
+        """Return the expectations alone."""
+        return self._means(values, self.dual().mass())
+
+    @staticmethod
+    def _means(values: FloatArray, mass: FloatArray) -> FloatArray:
+        means: FloatArray = values @ mass / mass.sum()
+        return means
+
+    @property
+    def tilt(self) -> float:
+        """Typical size of the tilt of the reference along one direction that the data resolve."""
+        return float(np.sqrt(2 * max(self.divergence, 0.0) / self.resolved_directions))
+
+    @cached_property
+    def resolved_directions(self) -> float:
+        """How many directions the data resolve: trace of H^-1 (H - lambda), from random probes."""
+        probes = np.random.default_rng(0).choice([-1.0, 1.0], (4, self.moments.size))
+        scaled = probes * np.sqrt(self.penalty)
+        answers = self.dual().responses(scaled, self.penalty, self.threads).reshape(scaled.shape)
+        return max(1.0, self.moments.size - float(np.sum(scaled * answers)) / len(probes))
 
 
 def knots_over(
@@ -204,8 +221,12 @@ def descend(
     units: FloatArray,
     automatic: bool,
     progress: Callable[[int, int], None] | None,
+    error: float = 0.0,
 ) -> tuple[Problem, tuple[Stage, ...], str, str]:
     """Follow lambda = path[0], path[1], ... with warm starts; stop at the corner if ``automatic``.
+
+    The corner: the residual no longer follows lambda, and is not far above ``error``, the root mean
+    square error of the moments where that is known.
 
     The path has at least two stages: what the last one moved is part of every error bar. Returns
     the problem with the last good theta, the stages up to it, a status and a message.
@@ -234,7 +255,7 @@ def descend(
                 break
             if automatic and i > 1:
                 slope = np.log(history[-1].residual / stage.residual) / np.log(path[i - 1] / value)
-                if slope < CORNER:
+                if slope < CORNER and (not error or stage.residual < FAR * error):
                     message = (
                         f"the residual {stage.residual:.1e} stopped following lambda below "
                         f"{path[i - 1]:.1e}: what is left is error of the data"
@@ -262,7 +283,8 @@ def descend(
     solved = replace(
         problem,
         theta=frozen(thetas[-1]),
-        theta_before=frozen(thetas[-2]),
+        earlier=tuple(frozen(theta) for theta in thetas[-2:-4:-1]),
+        divergence=history[-1].divergence,
         penalty=frozen(history[-1].regularization * units),
     )
     return solved, tuple(history), status, message

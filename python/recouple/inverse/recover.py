@@ -9,6 +9,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from recouple.field import VelocityField, as_field
+from recouple.inverse.automatic import recover_automatically
+from recouple.inverse.graph import recover_graph
 from recouple.inverse.line import recover_on_line
 from recouple.inverse.recovery import Recovery
 from recouple.marginal import Marginal
@@ -16,6 +18,7 @@ from recouple.progress import Progress
 
 # family -> the dimensions it covers (None: any) and the function that recovers it
 FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
+    "graph": (1, recover_graph),
     "line": (1, recover_on_line),
 }
 
@@ -99,13 +102,11 @@ def recover_plan(
     ('unique', 0.8)
     """
     velocity = as_field(field)
-    if family == "auto":
-        family = "line"
-    if family not in FAMILIES:
+    if family != "auto" and family not in FAMILIES:
         raise ValueError(
             f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"
         )
-    dim, recover = FAMILIES[family]
+    dim, recover = (1, recover_automatically) if family == "auto" else FAMILIES[family]
     if dim is not None and velocity.dim != dim:
         raise ValueError(f"field must have dim {dim} for family {family!r}, got {velocity.dim}")
     known = list(inspect.signature(recover).parameters)[3:]
