@@ -19,6 +19,7 @@ from recouple.arguments import (
 )
 from recouple.inverse.errorbar import ErrorBar, cell_weights, combine
 from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
+from recouple.plan import Plan
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
 FAR = 3.0  # multiple of the known error of the data above which no corner is believed
@@ -102,6 +103,7 @@ class Problem:
     divergence: float  # of the solution from the reference
     cut: float  # probability that the grid leaves out
     threads: int
+    replicas: FloatArray | None = None  # theta fitted to data drawn anew from the solution
     rival: Problem | None = None  # the same data solved from another reference
     rival_share: float = 0.0  # of the difference to it that belongs into an error bar
 
@@ -164,11 +166,19 @@ class Problem:
         for theta in self.earlier:
             dual.set_theta(theta, self.threads)
             means.append(self._means(values, dual.mass()))
+        noise = np.sqrt(rows[:, 1] ** 2 + common)
+        if self.replicas is not None:
+            drawn = []
+            for theta in self.replicas:
+                dual.set_theta(theta, self.threads)
+                drawn.append(self._means(values, dual.mass()))
+            # What a fit of the plan's own data misses of the plan, and its spread.
+            noise = np.maximum(noise, np.sqrt(np.mean((np.array(drawn) - rows[:, 0]) ** 2, axis=0)))
         other = None if self.rival is None else self.rival.means(values)
         cut = self.cut * np.abs(values - rows[:, :1]).max(axis=1)
         return combine(
             rows,
-            np.sqrt(rows[:, 1] ** 2 + common),
+            noise,
             means,
             0.0 if other is None else self.rival_share * np.abs(other - rows[:, 0]),
             cut,
@@ -198,12 +208,25 @@ class Problem:
         return max(1.0, self.moments.size - float(np.sum(scaled * answers)) / len(probes))
 
 
+def density_on(plan: Plan, problem: Problem) -> FloatArray:
+    """Return the masses of a plan on the grid of a problem."""
+    if plan.dim != 1 or not hasattr(plan, "pdf"):
+        raise ValueError(f"reference must be a plan on the line with a density, got {plan!r}")
+    x, y = np.meshgrid(problem.x0, problem.x1, indexing="ij")
+    density: FloatArray = np.asarray(plan.pdf(x, y))
+    if not density.sum() > 0:
+        raise ValueError(f"reference must have mass on the grid, got {plan!r}")
+    density /= density.sum()
+    return density
+
+
 def knots_over(
     times: FloatArray, ends0: FloatArray, ends1: FloatArray, options: Options
 ) -> FloatArray:
     """Return first knot, spacing and number of intervals at each time, over the grid's range."""
     intervals = options.splines - options.degree
-    lows, highs = ((1 - times) * a + times * b for a, b in zip(ends0, ends1, strict=True))
+    corners = np.stack([(1 - times) * a + times * b for a in ends0 for b in ends1])
+    lows, highs = corners.min(axis=0), corners.max(axis=0)
     return np.stack([lows, (highs - lows) / intervals, np.full(len(times), intervals)], axis=1)
 
 

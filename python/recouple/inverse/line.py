@@ -18,6 +18,7 @@ from recouple.inverse.dual import (
     Options,
     Problem,
     Stage,
+    density_on,
     descend,
     features_of,
     grid_masses,
@@ -198,7 +199,7 @@ def _solve_from(
         return _Solution(*descend(changed, path, units, automatic, progress, error), name)
 
     if isinstance(reference, Plan):
-        masses = _density_on(reference, problem) + 1e-12 * problem.reference
+        masses = density_on(reference, problem) + 1e-12 * problem.reference
         return solve(repr(reference), masses, path, automatic)
     if reference == "schroedinger":
         fits = bernstein_fits(layout.times, layout.nodes, data.cdf, 2)
@@ -223,7 +224,7 @@ def _solve_from(
         misfit,
         data=problem.moments.size,
     )
-    masses = (1 - FLOOR) * _density_on(fit.plan, problem) + FLOOR * problem.reference
+    masses = (1 - FLOOR) * density_on(fit.plan, problem) + FLOOR * problem.reference
     end = product.history[-1].regularization
     mixture = solve("mixture", masses, np.array([10 * end, end]), False)
     count = len(fit.plan.weights)
@@ -250,17 +251,6 @@ def _solve_from(
         evidence=(*lines, f"reference: {chosen.reference}"),
         mixture=fit.plan,
     )
-
-
-def _density_on(plan: Plan, problem: Problem) -> FloatArray:
-    if plan.dim != 1 or not hasattr(plan, "pdf"):
-        raise ValueError(f"reference must be a plan on the line with a density, got {plan!r}")
-    x, y = np.meshgrid(problem.x0, problem.x1, indexing="ij")
-    density: FloatArray = np.asarray(plan.pdf(x, y))
-    if not density.sum() > 0:
-        raise ValueError(f"reference must have mass on the grid, got {plan!r}")
-    density /= density.sum()
-    return density
 
 
 def _left_by(problem: Problem, shifts: FloatArray) -> float:
