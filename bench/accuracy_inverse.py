@@ -366,6 +366,77 @@ def noisy_fields(quick):
             yield line(f"{name}, {level:.0%} noise, {len(found)} runs, auto", demands, medians)
 
 
+def clouds(plan, times, n, seed):
+    """Snapshots of n fresh samples each."""
+    rng = np.random.default_rng(seed)
+    return [(1 - t) * x0 + t * x1 for t in times for x0, x1 in [plan.sample(n, rng)]]
+
+
+@row
+def snapshots(quick):
+    times = np.linspace(0, 1, 17)
+    plans = {
+        "gaussian +0.80": (rc.GaussianPlan(0, 0, 1, 0.8, 1), 0.05),
+        "blobs": (blobs(), 0.06),
+        "mixture x mixture": (product_of_mixtures(), 0.06),
+        "random mixture": (random_mixture(1), 0.06),
+        "ridges": (ridges(0.95), 0.18),
+    }
+    cases = [(10**4, name, plan, bound) for name, (plan, bound) in plans.items()]
+    cases.append((10**6, "ridges", ridges(0.95), 0.06))
+    for n, name, plan, bound in cases:
+        found = []
+        for seed in range((3 if quick else 10) if n == 10**4 else 1):
+            start = time.perf_counter()
+            rec = rc.recover_plan_from_snapshots(times, clouds(plan, times, n, seed), bootstrap=0)
+            found.append(measure(rec, plan) | {"s": time.perf_counter() - start})
+        medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
+        yield line(f"{n:.0e} x 17 samples, {name}, {len(found)} runs", {"TV": bound}, medians)
+
+
+@row
+def atoms(quick):
+    times = np.linspace(0, 1, 25)
+    for n, demand in ((8, 0.99), (32, 0.98), (128, 0.97)):
+        for unequal in (False, True):
+            paired = []
+            for seed in range(5 if quick else 20):
+                rng = np.random.default_rng(seed)
+                x0, x1 = rng.normal(size=(2, n))
+                w = rng.dirichlet(np.ones(n)) if unequal else np.full(n, 1 / n)
+                seen = [
+                    rc.Empirical((1 - t) * x0 + t * x1 + 1e-3 * rng.normal(size=n), w)
+                    for t in times
+                ]
+                plan = rc.recover_plan_from_snapshots(times, seen).plan
+                if not isinstance(plan, rc.AtomicPlan):
+                    paired.append(0.0)
+                    continue
+                gap = np.hypot(plan.x0[:, None] - x0, plan.x1[:, None] - x1)
+                paired.append(float(w[(gap < 5e-3).any(axis=0)].sum()))
+            yield line(
+                f"{n} atoms, {'unequal' if unequal else 'equal'} weights, {len(paired)} runs",
+                {"wrong": round(1 - demand, 3)},
+                {"wrong": 1 - float(np.median(paired)), "worst": 1 - min(paired)},
+            )
+
+
+@row
+def laplace(quick):
+    from scipy import stats
+
+    # A Gaussian of random variance is elliptical: its field is that of the Gaussian.
+    field = rc.velocity_field(rc.GaussianPlan(0, 0, 1, 0.5, 1))
+    rec = rc.recover_plan(field, stats.laplace(scale=np.sqrt(0.5)), grid=GRID, splines=32)
+    warned = "close to exponential" in rec.reason or rec.verdict == "representative"
+    bar = rec.error_bars["correlation"]
+    yield line(
+        "Laplace .5, exact",
+        {"silent": 0.0},
+        {"silent": float(not warned), "resolved": bar.resolved, "corr": abs(bar.value - 0.5)},
+    )
+
+
 def corner(x, y):
     return (x > 0.7) & (y < -0.7)
 

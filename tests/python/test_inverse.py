@@ -113,7 +113,7 @@ def test_the_verdict_depends_on_the_tails() -> None:
 
     def verdict(law: Any) -> tuple[str, str]:
         # Heavy tails stretch the box: the grid must still see the middle.
-        rec = rc.recover_plan(field, law, grid=96, splines=24, times=5)
+        rec = rc.recover_plan(field, law, family="line", grid=96, splines=24, times=5)
         return rec.verdict, rec.reason
 
     # An exponential tail has the moment that uniqueness asks for, only just: warned, not refused.

@@ -1,4 +1,4 @@
-"""Plans of finitely many pairs, from clouds of atoms at several times: straight lines through them."""
+"""Plans of finitely many pairs, from clouds of atoms at several times: lines through them."""
 
 from __future__ import annotations
 

@@ -173,8 +173,8 @@ def recover_plan_from_snapshots(
     variance = variance + np.repeat(extra**2, options.splines)
     problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
     if reference == "schroedinger":
-        tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), _correlation(t, laws))
-        problem = replace(problem, reference=frozen(tied / tied.sum()))
+        correlation, doubt = _correlation(t, laws)
+        problem = _tied(problem, masses, correlation)
     elif isinstance(reference, Plan):
         problem = replace(problem, reference=frozen(density_on(reference, problem)))
     floor = np.repeat([_floor(law) for law in laws], options.splines)
@@ -195,6 +195,11 @@ def recover_plan_from_snapshots(
     )
     if chosen and status == "converged":
         message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
+    if reference == "schroedinger" and len(history) > 1:
+        # The reference is read off the data: so is its error.
+        other = _tied(problem, masses, correlation + (doubt if correlation < 0 else -doubt))
+        rival = descend(other, path[-2:], variance + floor, False, None)[0]
+        problem = replace(problem, rival=rival, rival_share=1.0)
     if status == "converged" and sampled:
         status, message = _consistency(problem, floor, message)
     if sampled and bootstrap and status == "converged":
@@ -223,13 +228,32 @@ def _law_of(snapshot: Any) -> Marginal:
     return as_marginal(snapshot)
 
 
-def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> float:
-    """Correlation of the ends, from the means and variances of X_t."""
+def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
+    """Return the problem with the Schroedinger coupling of this correlation for a reference."""
+    tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), correlation)
+    return replace(problem, reference=frozen(np.ascontiguousarray(tied / tied.sum())))
+
+
+def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]:
+    """Correlation of the ends from the means and variances of X_t, and its standard error."""
     mean = np.array([float(law.mean()) for law in laws])
     square = np.array([float(law.std()) ** 2 for law in laws]) + mean**2
-    m = fit_path(t, np.column_stack([np.ones_like(t), mean, square])).value
-    spread = (m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2)
-    return float((m[1, 1] - m[1, 0] * m[0, 1]) / np.sqrt(spread)) if spread > 0 else 0.0
+
+    def of(path: FloatArray) -> float:
+        m = fit_path(t, np.column_stack([np.ones_like(t), path])).value
+        spread = (m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2)
+        rho = (m[1, 1] - m[1, 0] * m[0, 1]) / np.sqrt(spread) if spread > 0 else 0.0
+        return float(np.clip(rho, -0.98, 0.98))
+
+    path = np.column_stack([mean, square])
+    rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
+    drawn = np.repeat(path[None], 100, axis=0)
+    for k, law in enumerate(laws):
+        if isinstance(law, Empirical) and len(law.values) > 2:
+            powers = np.column_stack([law.values, law.values**2])
+            cov = np.cov(powers, rowvar=False, aweights=law.weights) * float(np.sum(law.weights**2))
+            drawn[:, k] += rng.multivariate_normal(np.zeros(2), cov, len(drawn))
+    return of(path), float(np.std([of(p) for p in drawn]))
 
 
 def _size(law: Marginal) -> int | None:
