@@ -396,9 +396,7 @@ std::vector<EntropicDual::Uncertainty> EntropicDual::uncertainty(
   require(functionals.size() % points() == 0, "functionals must have one column per grid point");
   require_finite(functionals, "functionals");
   require_finite(noise_variance, "noise_variance");
-  for (const double l : penalty) require(l > 0, "penalty must be positive");
-  std::vector<double> h = hessian(mass_, penalty, threads);
-  require(cholesky(h, n, threads), "the Hessian must be positive definite");
+  const std::vector<double> h = factor(penalty, threads);
   std::vector<Uncertainty> out;
   std::vector<double> weighted(points()), seen(n);
   double total = 0;
@@ -423,9 +421,32 @@ std::vector<EntropicDual::Uncertainty> EntropicDual::uncertainty(
     }
     const double explained = total * dot(seen, sensitivity);
     const double resolved = variance > 0 ? std::clamp(explained / variance, 0.0, 1.0) : 1.0;
-    out.push_back({mean, std::sqrt(noise), resolved, variance});
+    out.push_back({mean, std::sqrt(noise), resolved, variance, std::move(sensitivity)});
   }
   return out;
+}
+
+std::vector<double> EntropicDual::responses(std::span<const double> changes,
+                                            std::span<const double> penalty, int threads) const {
+  const std::size_t n = size();
+  require(penalty.size() == n, "penalty must have one entry per feature");
+  require(changes.size() % n == 0, "changes must have one column per feature");
+  require_finite(changes, "changes");
+  const std::vector<double> h = factor(penalty, threads);
+  std::vector<double> out(changes.begin(), changes.end());
+  const std::size_t rows = changes.size() / n;
+  parallel_for(rows, threads_for(2 * double(n) * double(n) * double(rows), threads),
+               [&](std::size_t row) noexcept {
+                 cholesky_solve(h, n, std::span(out).subspan(row * n, n));
+               });
+  return out;
+}
+
+std::vector<double> EntropicDual::factor(std::span<const double> penalty, int threads) const {
+  for (const double l : penalty) require(l > 0, "penalty must be positive");
+  std::vector<double> h = hessian(mass_, penalty, threads);
+  require(cholesky(h, size(), threads), "the Hessian must be positive definite");
+  return h;
 }
 
 }  // namespace recouple

@@ -109,15 +109,32 @@ void bind_inverse(py::module_& m) {
               py::gil_scoped_release release;
               rows = dual.uncertainty(f, l, s, threads);
             }
-            Array out = allocate({static_cast<py::ssize_t>(rows.size()), 4});
-            double* at = out.mutable_data();
+            const auto count = static_cast<py::ssize_t>(rows.size());
+            Array out = allocate({count, 4});
+            Array sensitivity = allocate({count, static_cast<py::ssize_t>(dual.size())});
+            double *at = out.mutable_data(), *to = sensitivity.mutable_data();
             for (const auto& r : rows) {
               *at++ = r.mean, *at++ = r.standard_error, *at++ = r.resolved, *at++ = r.variance;
+              to = std::copy(r.sensitivity.begin(), r.sensitivity.end(), to);
             }
-            return out;
+            return std::pair(out, sensitivity);
           },
           "functionals"_a.noconvert(), "penalty"_a.noconvert(), "noise_variance"_a.noconvert(),
-          "threads"_a, "Rows (mean, standard error, resolved fraction, variance).");
+          "threads"_a,
+          "Rows (mean, standard error, resolved fraction, variance), and d mean / d moments.")
+      .def(
+          "responses",
+          [](const EntropicDual& dual, const Array& changes, const Array& penalty, int threads) {
+            const auto c = view(changes), l = view(penalty);
+            std::vector<double> rows;
+            {
+              py::gil_scoped_release release;
+              rows = dual.responses(c, l, threads);
+            }
+            return to_array(rows);
+          },
+          "changes"_a.noconvert(), "penalty"_a.noconvert(), "threads"_a,
+          "d theta / d moments applied to rows of changes of the moments, flat.");
 }
 
 }  // namespace recouple::bindings

@@ -222,13 +222,17 @@ class EntropicDual:
         ...
     def moments(self, threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
         ...
+    def responses(self, changes: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        d theta / d moments applied to rows of changes of the moments, flat.
+        """
     def set_theta(self, theta: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
     def solve(self, moments: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], decrement: typing.SupportsFloat | typing.SupportsIndex, max_iterations: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, callback: typing.Any) -> DualStage:
         ...
-    def uncertainty(self, functionals: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], noise_variance: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    def uncertainty(self, functionals: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], noise_variance: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
-        Rows (mean, standard error, resolved fraction, variance).
+        Rows (mean, standard error, resolved fraction, variance), and d mean / d moments.
         """
     @property
     def size(self) -> int:

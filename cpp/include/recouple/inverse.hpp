@@ -90,17 +90,24 @@ class EntropicDual {
   std::vector<double> moments(int threads = 0) const;
 
   // For each functional f (rows of `functionals`, values at the grid points) under the normalised
-  // mass at the present theta and penalty: E f, its standard deviation under data noise of the
-  // given variance per feature, the part of Var f that the features see at this penalty, and Var f.
+  // mass at the present theta and penalty: E f, its standard deviation under independent data noise
+  // of the given variance per feature, the part of Var f that the features see at this penalty,
+  // Var f, and d E f / d g.
   struct Uncertainty {
     double mean, standard_error, resolved, variance;
+    std::vector<double> sensitivity;
   };
   std::vector<Uncertainty> uncertainty(std::span<const double> functionals,
                                        std::span<const double> penalty,
                                        std::span<const double> noise_variance,
                                        int threads = 0) const;
 
+  // How theta answers changes of the moments, d theta = H^-1 dg: one row each.
+  std::vector<double> responses(std::span<const double> changes, std::span<const double> penalty,
+                                int threads = 0) const;
+
  private:
+  std::vector<double> factor(std::span<const double> penalty, int threads) const;
   void update_mass(std::span<const double> theta, std::span<double> mass, int threads) const;
   void moments_of(std::span<const double> mass, std::span<double> moments, int threads) const;
   std::vector<double> hessian(std::span<const double> mass, std::span<const double> penalty,

@@ -12,6 +12,7 @@ from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.gaussian_data import recover_plan_from_trajectories
 from recouple.inverse.identifiability import Identifiability, ambiguous_pair, identifiability
 from recouple.inverse.mixture import MixtureFit, fit_mixture
+from recouple.inverse.moment import MixedMoments
 from recouple.inverse.recover import recover_plan
 from recouple.inverse.recovery import Recovery, Residuals
 from recouple.inverse.snapshots import recover_plan_from_snapshots
@@ -20,6 +21,7 @@ __all__ = [
     "ErrorBar",
     "Identifiability",
     "MixtureFit",
+    "MixedMoments",
     "Recovery",
     "Residuals",
     "Stage",

@@ -1,9 +1,10 @@
-"""The dual problem in Python's hands: its data, its way down the regularisation, its error bars."""
+"""The dual problem in Python's hands: its data and its way down the regularisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,17 +13,20 @@ from recouple import _core
 from recouple.arguments import (
     FloatArray,
     frozen,
-    real_array,
     real_number,
     thread_count,
     whole_number,
 )
-from recouple.inverse.errorbar import ErrorBar
+from recouple.inverse.errorbar import ErrorBar, cell_weights, combine
 from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
+from recouple.plan import Plan
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
+FAR = 3.0  # multiple of the known error of the data above which no corner is believed
 UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
-LOOSE, TIGHT = 1e-6, 1e-9  # Newton decrements: on the way, and for the stage that is kept
+# Newton decrements in units of the penalty term: on the way, and for the stage that is kept.
+LOOSE, TIGHT = 0.1, 1e-3
+MOST_SPLINES = 80  # by default: finer than any data resolves, and the cost is cubic
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
 
@@ -66,7 +70,7 @@ class Options:
         grid = whole_number("grid", grid, minimum=16, maximum=2048)
         degree = whole_number("degree", degree, minimum=1, maximum=7)
         if splines is None:
-            splines = max(degree + 2, grid // grid_per_spline)
+            splines = max(degree + 2, min(grid // grid_per_spline, MOST_SPLINES))
         return cls(
             grid=grid,
             times=whole_number("times", times, minimum=2, maximum=1000),
@@ -92,10 +96,16 @@ class Problem:
     degree: int
     moments: FloatArray
     penalty: FloatArray
-    noise: FloatArray
+    noise: FloatArray  # variance of each moment, independent of the others
+    shifts: FloatArray  # (R, features): noise common to many moments, as independent columns
     theta: FloatArray
-    theta_before: FloatArray
+    earlier: tuple[FloatArray, ...]  # theta of the two stages before, the last first
+    divergence: float  # of the solution from the reference
+    cut: float  # probability that the grid leaves out
     threads: int
+    replicas: FloatArray | None = None  # theta fitted to data drawn anew from the solution
+    rival: Problem | None = None  # the same data solved from another reference
+    rival_share: float = 0.0  # of the difference to it that belongs into an error bar
 
     @classmethod
     def of(
@@ -121,8 +131,11 @@ class Problem:
             moments=frozen(moments),
             penalty=frozen(np.ones(moments.size)),
             noise=frozen(noise),
+            shifts=frozen(np.zeros((0, moments.size))),
             theta=zero,
-            theta_before=zero,
+            earlier=(),
+            divergence=0.0,
+            cut=options.tail,
             threads=options.threads,
         )
 
@@ -137,25 +150,74 @@ class Problem:
     def expectations(
         self, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
     ) -> list[ErrorBar]:
-        """Return the expectation of each function under the solved plan, with its error bar."""
-        x, y = np.meshgrid(self.x0, self.x1, indexing="ij")
-        values = np.stack(
-            [real_array("function(x0, x1)", f(x, y), shape=x.shape).reshape(-1) for f in functions]
-        )
+        """Return the expectation of each function under the solved plan, with its error bar.
+
+        Functions are integrated against the plan's density within the cells, so that jumps count
+        where they are.
+        """
+        return self.bars(np.stack([cell_weights(f, self.x0, self.x1) for f in functions]))
+
+    def bars(self, values: FloatArray) -> list[ErrorBar]:
+        """Return the error bars of functionals given by their values at the grid points, flat."""
         dual = self.dual()
-        rows = dual.uncertainty(values, self.penalty, self.noise, self.threads)
-        dual.set_theta(self.theta_before, self.threads)
-        mass = dual.mass()
-        earlier = values @ mass / mass.sum()
-        return [
-            ErrorBar(
-                value=float(mean),
-                error=float(np.hypot(error, mean - before)),
-                resolved=float(resolved),
-                unresolved=float(np.sqrt(max(0.0, (1 - resolved) * variance))),
-            )
-            for (mean, error, resolved, variance), before in zip(rows, earlier, strict=True)
-        ]
+        rows, sensitivity = dual.uncertainty(values, self.penalty, self.noise, self.threads)
+        common = np.sum((sensitivity @ self.shifts.T) ** 2, axis=1)
+        means = [rows[:, 0]]
+        for theta in self.earlier:
+            dual.set_theta(theta, self.threads)
+            means.append(self._means(values, dual.mass()))
+        noise = np.sqrt(rows[:, 1] ** 2 + common)
+        if self.replicas is not None:
+            drawn = []
+            for theta in self.replicas:
+                dual.set_theta(theta, self.threads)
+                drawn.append(self._means(values, dual.mass()))
+            # What a fit of the plan's own data misses of the plan, and its spread.
+            noise = np.maximum(noise, np.sqrt(np.mean((np.array(drawn) - rows[:, 0]) ** 2, axis=0)))
+        other = None if self.rival is None else self.rival.means(values)
+        cut = self.cut * np.abs(values - rows[:, :1]).max(axis=1)
+        return combine(
+            rows,
+            noise,
+            means,
+            0.0 if other is None else self.rival_share * np.abs(other - rows[:, 0]),
+            cut,
+            self.tilt,
+        )
+
+    def means(self, values: FloatArray) -> FloatArray:
+        """Return the expectations alone."""
+        return self._means(values, self.dual().mass())
+
+    @staticmethod
+    def _means(values: FloatArray, mass: FloatArray) -> FloatArray:
+        means: FloatArray = values @ mass / mass.sum()
+        return means
+
+    @property
+    def tilt(self) -> float:
+        """Typical size of the tilt of the reference along one direction that the data resolve."""
+        return float(np.sqrt(2 * max(self.divergence, 0.0) / self.resolved_directions))
+
+    @cached_property
+    def resolved_directions(self) -> float:
+        """How many directions the data resolve: trace of H^-1 (H - lambda), from random probes."""
+        probes = np.random.default_rng(0).choice([-1.0, 1.0], (4, self.moments.size))
+        scaled = probes * np.sqrt(self.penalty)
+        answers = self.dual().responses(scaled, self.penalty, self.threads).reshape(scaled.shape)
+        return max(1.0, self.moments.size - float(np.sum(scaled * answers)) / len(probes))
+
+
+def density_on(plan: Plan, problem: Problem) -> FloatArray:
+    """Return the masses of a plan on the grid of a problem."""
+    if plan.dim != 1 or not hasattr(plan, "pdf"):
+        raise ValueError(f"reference must be a plan on the line with a density, got {plan!r}")
+    x, y = np.meshgrid(problem.x0, problem.x1, indexing="ij")
+    density: FloatArray = np.asarray(plan.pdf(x, y))
+    if not density.sum() > 0:
+        raise ValueError(f"reference must have mass on the grid, got {plan!r}")
+    density /= density.sum()
+    return density
 
 
 def knots_over(
@@ -163,7 +225,8 @@ def knots_over(
 ) -> FloatArray:
     """Return first knot, spacing and number of intervals at each time, over the grid's range."""
     intervals = options.splines - options.degree
-    lows, highs = ((1 - times) * a + times * b for a, b in zip(ends0, ends1, strict=True))
+    corners = np.stack([(1 - times) * a + times * b for a in ends0 for b in ends1])
+    lows, highs = corners.min(axis=0), corners.max(axis=0)
     return np.stack([lows, (highs - lows) / intervals, np.full(len(times), intervals)], axis=1)
 
 
@@ -181,8 +244,12 @@ def descend(
     units: FloatArray,
     automatic: bool,
     progress: Callable[[int, int], None] | None,
+    error: float = 0.0,
 ) -> tuple[Problem, tuple[Stage, ...], str, str]:
     """Follow lambda = path[0], path[1], ... with warm starts; stop at the corner if ``automatic``.
+
+    The corner: the residual no longer follows lambda, and is not far above ``error``, the root mean
+    square error of the moments where that is known.
 
     The path has at least two stages: what the last one moved is part of every error bar. Returns
     the problem with the last good theta, the stages up to it, a status and a message.
@@ -192,9 +259,13 @@ def descend(
     thetas: list[FloatArray] = []
     status, message = "converged", "the regularisation reached the end of its path"
 
-    def solve(value: float, decrement: float) -> Stage:
-        found = dual.solve(problem.moments, value * units, decrement, 60, problem.threads, None)
-        return Stage(value, found.status, found.iterations, found.residual, found.divergence)
+    def solve(value: float, share: float) -> Stage:
+        penalty = value * units
+        decrement = decrement_for(dual.theta, penalty, share)
+        found = dual.solve(problem.moments, penalty, decrement, 60, problem.threads, None)
+        # At the solution the misfit is penalty * theta, which Newton's method settles first.
+        residual = float(np.sqrt(np.mean((penalty * dual.theta) ** 2)))
+        return Stage(value, found.status, found.iterations, residual, found.divergence)
 
     try:
         for i, value in enumerate(map(float, path)):
@@ -207,7 +278,7 @@ def descend(
                 break
             if automatic and i > 1:
                 slope = np.log(history[-1].residual / stage.residual) / np.log(path[i - 1] / value)
-                if slope < CORNER:
+                if slope < CORNER and (not error or stage.residual < FAR * error):
                     message = (
                         f"the residual {stage.residual:.1e} stopped following lambda below "
                         f"{path[i - 1]:.1e}: what is left is error of the data"
@@ -235,10 +306,20 @@ def descend(
     solved = replace(
         problem,
         theta=frozen(thetas[-1]),
-        theta_before=frozen(thetas[-2]),
+        earlier=tuple(frozen(theta) for theta in thetas[-2:-4:-1]),
+        divergence=history[-1].divergence,
         penalty=frozen(history[-1].regularization * units),
     )
     return solved, tuple(history), status, message
+
+
+def decrement_for(theta: FloatArray, penalty: FloatArray, share: float) -> float:
+    """Return the Newton decrement to stop at: a share of the penalty term, or 1e-2 nats at first.
+
+    That term is all that the regularisation moves, and it falls with it: so should the tolerance.
+    """
+    term = 0.5 * float(penalty @ theta**2)
+    return max(1e-12, share * term) if term > 0 else 1e-2
 
 
 def read_law(name: str, law: Marginal | ArrayLike) -> Marginal:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from recouple.arguments import real_number
+from recouple.arguments import FloatArray, real_array, real_number
 from recouple.marginal import Normal
 
 DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
+PARTS = 1024  # points a side, about, at which a functional is evaluated within the cells
 
 
 @dataclass(frozen=True)
 class ErrorBar:
     """A functional of the recovered plan and how far to trust it.
 
-    ``error`` combines what the noise of the data moves with what the last step of the
-    regularisation moved. ``resolved`` is the part of the functional's variance under the plan that
-    the data see at this regularisation, and ``unresolved`` the standard deviation of the rest,
-    which the reference measure filled in: ``error`` does not speak of it.
+    ``error`` is a standard error. It adds up, in squares, what the noise of the data moves; what
+    the rest of the regularisation's path would move, from its last steps; what another reference
+    would have said; what the grid cuts off; and what the reference filled in, taken to be as far
+    from the truth along a direction that the data do not resolve as it was along those they do.
+    ``resolved`` is the part of the functional's variance under the plan that the data see, and
+    ``unresolved`` the standard deviation of the rest.
     """
 
     value: Any  # a number, or an array of them (then ``error`` is one too)
@@ -41,3 +46,70 @@ class ErrorBar:
         if self.resolved < DETERMINED:
             return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
+
+
+def combine(
+    rows: FloatArray,
+    noise: FloatArray,
+    means: Sequence[FloatArray],
+    rival: FloatArray | float,
+    cut: FloatArray,
+    tilt: float,
+) -> list[ErrorBar]:
+    """Return error bars from rows (mean, -, resolved, variance) and the parts of the error.
+
+    ``means``: at the last stage and up to two before it; the steps shrink by a ratio, and what is
+    left of the path is their geometric series.
+    """
+    left = np.zeros(len(rows))
+    if len(means) > 1:
+        step = np.abs(means[0] - means[1])
+        ratio = np.full(len(rows), 0.5)
+        if len(means) > 2:
+            before = np.abs(means[1] - means[2])
+            ratio = np.clip(np.divide(step, before, out=ratio, where=before > 0), 0.5, 0.9)
+        left = step * ratio / (1 - ratio)
+    resolved = rows[:, 2]
+    unresolved = np.sqrt(np.maximum(0.0, (1 - resolved) * rows[:, 3]))
+    error = np.sqrt(noise**2 + left**2 + np.square(rival) + cut**2 + (tilt * unresolved) ** 2)
+    return [
+        ErrorBar(float(value), float(e), float(r), float(u))
+        for value, e, r, u in zip(rows[:, 0], error, resolved, unresolved, strict=True)
+    ]
+
+
+def cell_weights(
+    function: Callable[[FloatArray, FloatArray], ArrayLike], x0: FloatArray, x1: FloatArray
+) -> FloatArray:
+    """Return w, flat, such that w @ mass is the expectation under the density through the masses.
+
+    The function is evaluated inside the cells and spread over the grid points by cubic Lagrange
+    interpolation of the density: exact for polynomials up to order 3 as for the masses themselves.
+    """
+    fine0, spread0 = _spread(x0)
+    fine1, spread1 = _spread(x1)
+    x, y = np.meshgrid(fine0, fine1, indexing="ij")
+    values = real_array("function(x0, x1)", function(x, y), shape=x.shape)
+    weights: FloatArray = spread0 @ values @ spread1.T
+    return weights.reshape(-1)
+
+
+def _spread(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return points within the cells of a grid, and the weights that carry values to the grid."""
+    parts = max(2, PARTS // len(x))
+    h = x[1] - x[0]
+    offset = (np.arange(parts) + 0.5) / parts  # of the way from one point to the next
+    cells = np.arange(-1, len(x))
+    fine = np.clip((x[0] + h * (cells[:, None] + offset)).ravel(), x[0], x[-1])
+    u = np.tile(offset, len(cells))
+    left = np.repeat(cells, parts)
+    lagrange = [
+        -u * (u - 1) * (u - 2) / 6,
+        (u + 1) * (u - 1) * (u - 2) / 2,
+        -(u + 1) * u * (u - 2) / 2,
+        (u + 1) * u * (u - 1) / 6,
+    ]
+    weights = np.zeros((len(x) + 6, len(fine)))
+    for k, w in enumerate(lagrange):
+        weights[left + 2 + k, np.arange(len(fine))] = w / parts
+    return fine, weights[3:-3]

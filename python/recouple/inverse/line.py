@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple import _core
-from recouple.arguments import FloatArray, whole_number
+from recouple.arguments import FloatArray, frozen, real_number, whole_number
 from recouple.field import VelocityField, velocity_field
 from recouple.flow import integrate
 from recouple.interpolant import LINEAR
@@ -17,6 +17,8 @@ from recouple.inverse.dual import (
     NODES,
     Options,
     Problem,
+    Stage,
+    density_on,
     descend,
     features_of,
     grid_masses,
@@ -24,6 +26,8 @@ from recouple.inverse.dual import (
     read_law,
     smooth_law,
 )
+from recouple.inverse.moment import MixedMoments, bernstein_fits
+from recouple.inverse.noise import unit_shifts
 from recouple.inverse.recovery import (
     TAILS,
     Recovery,
@@ -32,14 +36,18 @@ from recouple.inverse.recovery import (
     settings_of,
     verdict_of,
 )
+from recouple.inverse.reference import FLOOR, fit_mixture_to_cdfs, schroedinger
 from recouple.marginal import Marginal
-from recouple.plan import GridPlan
+from recouple.plan import GridPlan, MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
 
 LAMBDA_FIRST, LAMBDA_LAST, LAMBDA_STEP = 10**-2.5, 1e-9, 10**-0.5
 # Beyond these the field is not a flow-matching field of these ends: badly trained networks stay
 # below 0.1 in field consistency, swapped arguments or wrong laws start at 0.4.
 INCONSISTENT_FIELD, INCONSISTENT_ENDS = 0.3, 0.1
+REFERENCES = ("auto", "product", "schroedinger", "mixture")
+EXACT = 1e-8  # error of the cdfs of a field without noise
+MOST_MOMENTS = 8  # order of the mixed moments kept: the conditioning doubles with every order
 LEVELS = (np.arange(200) + 0.5) / 200  # of the trajectories on which fields are compared
 
 
@@ -52,7 +60,9 @@ def recover_on_line(
     times: int = 17,
     splines: int | None = None,
     degree: int = 5,
+    reference: str | Plan = "product",
     regularization: float | None = None,
+    noise: float | None = None,
     tail: float = 1e-6,
     steps: int = 96,
     num_threads: int | None = None,
@@ -63,6 +73,13 @@ def recover_on_line(
         grid, times, splines, degree, regularization, tail, num_threads, grid_per_spline=2
     )
     steps = whole_number("steps", steps, minimum=1)
+    if noise is not None:
+        noise = real_number("noise", noise, minimum=0.0)
+    if not (isinstance(reference, Plan) or reference in REFERENCES):
+        raise ValueError(
+            f"reference must be one of {', '.join(map(repr, REFERENCES))} or a plan, "
+            f"got {reference!r}"
+        )
     given0 = read_law("source", source)
     given1 = None if target is None else read_law("target", target)
     law0 = smooth_law("source", given0)
@@ -73,6 +90,23 @@ def recover_on_line(
     ends1 = end[6:8] if law1 is None else law1.ppf(np.array([options.tail, 1 - options.tail]))
     layout = _layout(start, end, ends1, options)
     data = _data(velocity, law0, law1, layout, options, steps)
+    paths, speeds = _along(velocity, start[8:], layout, options, steps)
+    shifts, closing = unit_shifts(
+        layout.times,
+        paths,
+        speeds,
+        LEVELS,
+        layout.nodes,
+        layout.features,
+        options.degree,
+        two_sided=law1 is not None,
+    )
+    size = float(np.sqrt(np.mean(np.sum(closing**2, axis=0))))
+    level = noise
+    if level is None and data.mismatch is not None and size > 0:
+        level = data.mismatch / size
+    error = 0.0 if level is None else level * float(np.sqrt(np.mean(np.sum(shifts**2, axis=0))))
+
     problem = Problem.of(
         layout.x0,
         layout.x1,
@@ -81,14 +115,16 @@ def recover_on_line(
         layout.knots,
         options,
         data.moments,
-        data.noise,
+        np.zeros(data.moments.size),
     )
-    path, automatic = _path(options.regularization)
-    units = np.ones(problem.moments.size)
-    problem, history, ended, message = descend(problem, path, units, automatic, callback)
+    solution = _solve_from(reference, problem, data, layout, options, error, callback)
+    problem, history = solution.problem, solution.history
+    ended, message = solution.status, solution.message
+    left = _left_by(problem, shifts)
+    found = max(level or 0.0, 0.0 if noise is not None else left)
+    problem = replace(problem, shifts=frozen(found * shifts))
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
-    found = grid_plan(problem)
-    consistency = _field_consistency(found, velocity, start[8:], layout, options, steps)
+    consistency = _field_consistency(grid_plan(problem), paths, speeds, layout)
     if ended == "converged" and not _consistent(consistency, data.mismatch):
         ended, verdict = "inconsistent", "representative"
         reason = "no plan near this one has the field that was given"
@@ -98,8 +134,13 @@ def recover_on_line(
             f"{consistency:.2g} of the field's size{gap}; look at the order of arguments v(t, x), "
             "the direction of time, the interpolant and the laws of the ends"
         )
-    choices = {"steps": steps, "target": "given" if given1 is not None else "from the flow"}
-    return finish(
+    choices = {
+        "steps": steps,
+        "target": "given" if given1 is not None else "from the flow",
+        "reference": solution.reference,
+        "noise": found,
+    }
+    rec = finish(
         problem,
         history,
         ended,
@@ -110,6 +151,140 @@ def recover_on_line(
         field=consistency,
         mismatch=data.mismatch,
     )
+    order = min(MOST_MOMENTS, len(layout.times) - 1)
+    fits = bernstein_fits(layout.times, layout.nodes, data.cdf, order)
+    told = "given" if noise is not None else "told by the two ends" if level else "by the residual"
+    evidence = (
+        *solution.evidence,
+        f"relative error of the field about {found:.1e}, {told}",
+        f"correlation {_bernstein_correlation(fits):.5g} by the moments of X_t alone",
+    )
+    return replace(rec, evidence=evidence, mixture=solution.mixture, mixed_moments=fits)
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """The dual solved from one reference, and why from that one."""
+
+    problem: Problem
+    history: tuple[Stage, ...]
+    status: str
+    message: str
+    reference: str
+    evidence: tuple[str, ...] = ()
+    mixture: MixturePlan | None = None
+
+    @property
+    def objective(self) -> float:
+        """What the data cost: divergence from the reference plus the penalty, in nats."""
+        p = self.problem
+        return p.divergence + 0.5 * float(p.penalty @ p.theta**2)
+
+
+def _solve_from(
+    reference: str | Plan,
+    problem: Problem,
+    data: _Data,
+    layout: _Layout,
+    options: Options,
+    error: float,
+    progress: Callable[[int, int], None] | None,
+) -> _Solution:
+    path, automatic = _path(options.regularization)
+    units = np.ones(problem.moments.size)
+
+    def solve(name: str, masses: FloatArray, path: FloatArray, automatic: bool) -> _Solution:
+        masses = np.ascontiguousarray(masses / masses.sum())
+        changed = replace(problem, reference=frozen(masses))
+        return _Solution(*descend(changed, path, units, automatic, progress, error), name)
+
+    if isinstance(reference, Plan):
+        masses = density_on(reference, problem) + 1e-12 * problem.reference
+        return solve(repr(reference), masses, path, automatic)
+    if reference == "schroedinger":
+        fits = bernstein_fits(layout.times, layout.nodes, data.cdf, 2)
+        masses = schroedinger(data.mass0, data.mass1, _bernstein_correlation(fits))
+        return solve("schroedinger", masses, path, automatic)
+    product = solve("product", problem.reference, path, automatic)
+    broken = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
+    if reference == "product" or product.status != "converged" or broken:
+        return product
+
+    approximate = grid_plan(product.problem)
+    misfit = max(EXACT, error, product.history[-1].residual if automatic else 0.0)
+    # A moment is a difference of the cdf over a spline's width, a fraction of its length.
+    if product.history[-1].regularization < 2 * LAMBDA_LAST and not error:
+        misfit = EXACT
+    places = [x[::3] for x in layout.nodes]
+    fit = fit_mixture_to_cdfs(
+        np.repeat(layout.times, [len(x) for x in places]),
+        np.concatenate(places),
+        np.concatenate([f[::3] for f in data.cdf]),
+        (approximate.x0, approximate.x1, approximate.mass),
+        misfit,
+        data=problem.moments.size,
+    )
+    masses = (1 - FLOOR) * density_on(fit.plan, problem) + FLOOR * problem.reference
+    end = product.history[-1].regularization
+    mixture = solve("mixture", masses, np.array([10 * end, end]), False)
+    count = len(fit.plan.weights)
+    lines = (
+        f"Gaussian mixture of {count} fitted to the cdfs: misfit {fit.residual:.1e}, "
+        f"BIC {fit.bic:.0f}",
+        f"nats to fit the data: {product.objective:.2g} from the product of the ends, "
+        f"{mixture.objective:.2g} from the mixture",
+    )
+    better = mixture.status == "converged" and mixture.objective < product.objective
+    if reference == "mixture":
+        better = mixture.status == "converged"
+    chosen, other = (mixture, product) if better else (product, mixture)
+    share = 1.0
+    if other.objective > 0:
+        share = min(1.0, float(np.sqrt(max(chosen.objective, 0.0) / other.objective)))
+    solved = chosen.problem
+    if other.status == "converged":
+        solved = replace(solved, rival=other.problem, rival_share=share)
+    return replace(
+        chosen,
+        problem=solved,
+        message=product.message if chosen is mixture else chosen.message,
+        evidence=(*lines, f"reference: {chosen.reference}"),
+        mixture=fit.plan,
+    )
+
+
+def _left_by(problem: Problem, shifts: FloatArray) -> float:
+    """Return the relative error of the field that would leave the residual that was left.
+
+    An error dg of the moments changes theta by H^-1 dg and so the residual by lambda H^-1 dg.
+    """
+    if not problem.earlier:
+        return 0.0
+    answers = problem.dual().responses(shifts, problem.penalty, problem.threads)
+    expected = answers.reshape(shifts.shape) * problem.penalty
+    size = float(np.sum(expected**2))
+    left = float(np.sum((problem.penalty * problem.theta) ** 2))
+    return float(np.sqrt(left / size)) if size > 0 else 0.0
+
+
+def _bernstein_correlation(fits: MixedMoments) -> float:
+    m = fits.value
+    covariance = m[1, 1] - m[1, 0] * m[0, 1]
+    spread = np.sqrt((m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2))
+    return float(covariance / spread)
+
+
+def _along(
+    field: VelocityField, x: FloatArray, layout: _Layout, options: Options, steps: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the trajectories from x at the layout's times, and the field along them."""
+    paths, speeds = [], []
+    for before, t in zip([0.0, *layout.times[:-1]], layout.times, strict=True):
+        if t > before:
+            x = _sweep(field, np.array([before, t]), [x, x[:0]], steps, options.threads)[0]
+        paths.append(x)
+        speeds.append(field(float(t), x))
+    return np.array(paths), np.array(speeds)
 
 
 def _consistent(field: float, mismatch: float | None) -> bool:
@@ -146,7 +321,7 @@ class _Data:
     mass0: FloatArray
     mass1: FloatArray
     moments: FloatArray
-    noise: FloatArray
+    cdf: list[FloatArray]  # of X_t at the nodes, both readings together
     mismatch: float | None
 
 
@@ -230,21 +405,23 @@ def _data(
     mass0 = grid_masses("source", source, layout.x0)
     if target is None:
         mass1 = _cell_masses(source.cdf(edges), source.sf(edges))
-        return _Data(mass0, mass1, from0, np.zeros(from0.size), None)
+        return _Data(mass0, mass1, from0, cdf0, None)
 
     cdf1 = [target.cdf(x) for x in _sweep(field, times, nodes, steps, threads)]
-    from1 = _moments(layout, options, cdf1)
     # Errors grow along the way: each end counts by the other's squared distance.
-    share = np.repeat((1 - times) ** 2 / ((1 - times) ** 2 + times**2), options.splines)
-    noise = (share * (1 - share)) * (from0 - from1) ** 2
-    per_time = noise.reshape(len(times), -1).mean(axis=1)
-    gaps = np.concatenate(cdf0) - np.concatenate(cdf1)
+    share = (1 - times) ** 2 / ((1 - times) ** 2 + times**2)
+    both = [w * f0 + (1 - w) * f1 for w, f0, f1 in zip(share, cdf0, cdf1, strict=True)]
+    # The gap belongs to a trajectory, whatever its time: averaged over what mass goes there.
+    gap, weight = 0.0, 0.0
+    for x, f0, f1, f in zip(nodes, cdf0, cdf1, both, strict=True):
+        w = np.gradient(f, x)
+        gap, weight = gap + float(w @ (f0 - f1) ** 2), weight + float(w.sum())
     return _Data(
         mass0,
         grid_masses("target", target, layout.x1),
-        share * from0 + (1 - share) * from1,
-        np.repeat(per_time, options.splines),
-        float(np.sqrt(np.mean(gaps**2))),
+        _moments(layout, options, both),
+        both,
+        float(np.sqrt(gap / weight)),
     )
 
 
@@ -279,20 +456,10 @@ def _cell_masses(cdf: FloatArray, sf: FloatArray) -> FloatArray:
 
 
 def _field_consistency(
-    plan: GridPlan,
-    field: VelocityField,
-    x: FloatArray,
-    layout: _Layout,
-    options: Options,
-    steps: int,
+    plan: GridPlan, paths: FloatArray, speeds: FloatArray, layout: _Layout
 ) -> float:
-    """Return sqrt(E|v_plan - v|^2 / E|v|^2) along the trajectories of v that start at x."""
+    """Return sqrt(E|v_plan - v|^2 / E|v|^2) along the trajectories of v."""
     recovered = velocity_field(plan, LINEAR)
-    difference = total = 0.0
-    for before, t in zip([0.0, *layout.times[:-1]], layout.times, strict=True):
-        if t > before:
-            x = _sweep(field, np.array([before, t]), [x, x[:0]], steps, options.threads)[0]
-        v = field(float(t), x)
-        difference += float(np.sum((recovered(float(t), x) - v) ** 2))
-        total += float(np.sum(v**2))
-    return float(np.sqrt(difference / total)) if total > 0 else 0.0
+    gaps = [recovered(float(t), x) - v for t, x, v in zip(layout.times, paths, speeds, strict=True)]
+    total = float(np.sum(speeds**2))
+    return float(np.sqrt(np.sum(np.square(gaps)) / total)) if total > 0 else 0.0

@@ -9,10 +9,12 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from recouple.field import VelocityField, as_field
+from recouple.inverse.automatic import recover_automatically
 from recouple.inverse.components import recover_mixture
 from recouple.inverse.end import dimension_of
 from recouple.inverse.free import recover_free
 from recouple.inverse.gaussian import affine_data, recover_gaussian
+from recouple.inverse.graph import recover_graph
 from recouple.inverse.line import recover_on_line
 from recouple.inverse.parsimony import recover_in_space
 from recouple.inverse.recovery import Recovery
@@ -22,6 +24,7 @@ from recouple.progress import Progress
 FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
     "free": (None, recover_free),
     "gaussian": (None, recover_gaussian),
+    "graph": (1, recover_graph),
     "line": (1, recover_on_line),
     "mixture": (None, recover_mixture),
 }
@@ -62,8 +65,10 @@ def recover_plan(
         R^D also its moments, a tuple (mean, covariance).
     target : law or array of samples, optional
         Law of X1, if known: steadies noisy fields, and its mismatch with the flow measures them.
-    family : {"auto", "line", "gaussian", "mixture", "free"}
-        "auto" is the line for D = 1; in R^D the first of the other three that passes its tests.
+    family : {"auto", "line", "graph", "gaussian", "mixture", "free"}
+        On the line "auto" asks the evidence: the graph of a function where X1 is one of X0 or the
+        reverse, otherwise a grid, with the reference that fits best. In R^D it is the first of
+        "gaussian", "mixture" and "free" that passes its tests.
     points, times, steps, rng : family "gaussian"
         Points of each of the times (2000; 12 Chebyshev points, or the times themselves) at which
         the field is regressed on x, steps of RK4 (32) that carry them there, seed of the points.
@@ -128,13 +133,12 @@ def recover_plan(
             raise ValueError(f"family must be 'gaussian' for affine coefficients, got {family!r}")
     else:
         velocity = as_field(field, dimension_of(source))
-    if family == "auto" and velocity.dim == 1:
-        family = "line"
     if family != "auto" and family not in FAMILIES:
         raise ValueError(
             f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"
         )
-    dim, recover = (None, recover_in_space) if family == "auto" else FAMILIES[family]
+    automatic = recover_automatically if velocity.dim == 1 else recover_in_space
+    dim, recover = (None, automatic) if family == "auto" else FAMILIES[family]
     if dim is not None and velocity.dim != dim:
         raise ValueError(f"field must have dim {dim} for family {family!r}, got {velocity.dim}")
     known = list(inspect.signature(recover).parameters)[3:]

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple.arguments import FloatArray, frozen
+from recouple.arguments import FloatArray, frozen, whole_number
 from recouple.inverse.dual import Options, Problem, Stage
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.identifiability import alternatives
+from recouple.inverse.moment import MixedMoments
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
 from recouple.plan import GridPlan, MixturePlan, Plan
 
@@ -78,6 +79,8 @@ class Recovery:
     history : tuple of Stage
     p_values : dict of str to float
         Of the tests that could have rejected the family, by name; ``evidence`` says them in words.
+    mixture : MixturePlan or None
+        A Gaussian mixture fitted to the path, where one was.
     """
 
     plan: Any  # a Plan; of which kind depends on the family
@@ -93,6 +96,24 @@ class Recovery:
     estimator: Estimator = dataclass_field(repr=False)
     evidence: tuple[str, ...] = ()
     p_values: dict[str, float] = dataclass_field(default_factory=dict)
+    mixture: MixturePlan | None = None
+    mixed_moments: MixedMoments | None = dataclass_field(default=None, repr=False)
+
+    def moments(self, order: int) -> MixedMoments:
+        """Return the mixed moments E[X0^i X1^j] up to an order, from the moments of X_t alone.
+
+        They owe nothing to the reference measure: a check of the plan, with their conditioning.
+
+        Raises
+        ------
+        ValueError
+            If the order is not between 1 and what the times allow (at most 8), or the family
+            reads no moments.
+        """
+        most = 0 if self.mixed_moments is None else len(self.mixed_moments.condition) - 1
+        order = whole_number("order", order, minimum=1, maximum=most)
+        assert self.mixed_moments is not None
+        return self.mixed_moments.up_to(order)
 
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
         """Return E[function(X0, X1)] with its error bar.
@@ -221,16 +242,12 @@ def finish(
         len(problem.times), -1
     )
     per_time = np.sqrt(np.mean(misfit**2, axis=1))
-    # What the fit left is noise of the data as much as what is known to be.
-    noise = np.maximum(problem.noise, np.repeat(per_time**2, misfit.shape[1]))
-    problem = replace(problem, noise=frozen(noise))
     plan = grid_plan(problem)
-    functions = {
-        "E[X0 X1]": lambda x, y: x * y,
-        "E[X0^2 X1]": lambda x, y: x * x * y,
-        "E[X0 X1^2]": lambda x, y: x * y * y,
-    }
-    bars = dict(zip(functions, problem.expectations(list(functions.values())), strict=True))
+    x, y = np.meshgrid(problem.x0, problem.x1, indexing="ij")
+    names = ["E[X0 X1]", "E[X0^2 X1]", "E[X0 X1^2]"]
+    values = [x * y, x * x * y, x * y * y, _influence(plan, x, y)]
+    *bars, correlation = problem.bars(np.stack([v.reshape(-1) for v in values]))
+    correlation = replace(correlation, value=float(plan.correlation))
     residuals = Residuals(
         moments=float(np.sqrt(np.mean(misfit**2))),
         per_time=frozen(per_time),
@@ -245,27 +262,19 @@ def finish(
         status=status,
         message=message,
         residuals=residuals,
-        error_bars={"correlation": correlation_bar(problem, plan), **bars},
+        error_bars={"correlation": correlation, **dict(zip(names, bars, strict=True))},
         settings=settings,
         history=history,
         estimator=problem,
     )
 
 
-def correlation_bar(problem: Problem, plan: GridPlan) -> ErrorBar:
-    """Return the correlation of the plan, with the error bar of its influence function."""
-    p0, p1 = plan.mass.sum(axis=1), plan.mass.sum(axis=0)
-    mean0, mean1 = p0 @ plan.x0, p1 @ plan.x1
-    std0 = np.sqrt(p0 @ (plan.x0 - mean0) ** 2)
-    std1 = np.sqrt(p1 @ (plan.x1 - mean1) ** 2)
-    rho = float(plan.correlation)
-
-    def influence(x: FloatArray, y: FloatArray) -> FloatArray:
-        z0, z1 = (x - mean0) / std0, (y - mean1) / std1
-        values: FloatArray = rho + z0 * z1 - 0.5 * rho * (z0**2 + z1**2)
-        return values
-
-    return replace(problem.expectations([influence])[0], value=rho)
+def _influence(plan: GridPlan, x: FloatArray, y: FloatArray) -> FloatArray:
+    """What a mass at (x, y) moves the correlation by."""
+    (mean0, mean1), cov = plan.mean, plan.cov
+    z0, z1 = (x - mean0) / np.sqrt(cov[0, 0]), (y - mean1) / np.sqrt(cov[1, 1])
+    values: FloatArray = z0 * z1 - 0.5 * float(plan.correlation) * (z0**2 + z1**2)
+    return values
 
 
 def settings_of(

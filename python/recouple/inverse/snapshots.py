@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple import _core
-from recouple.arguments import FloatArray, real_array
+from recouple.arguments import FloatArray, frozen, real_array, whole_number
+from recouple.inverse.atom import atoms_recovery, find_lines
 from recouple.inverse.dual import (
     LOOSE,
     NODES,
     Options,
     Problem,
+    decrement_for,
+    density_on,
     descend,
     features_of,
     grid_masses,
@@ -23,10 +28,15 @@ from recouple.inverse.dual import (
 )
 from recouple.inverse.end import dimension_of
 from recouple.inverse.gaussian_data import recover_gaussian_from_snapshots
+from recouple.inverse.moment import fit_path
 from recouple.inverse.recovery import Recovery, finish, settings_of
-from recouple.marginal import Empirical, Marginal, NormalMixture, as_marginal
+from recouple.inverse.reference import schroedinger
+from recouple.marginal import Empirical, Histogram, Marginal, NormalMixture, as_marginal
+from recouple.plan import Plan
 from recouple.progress import Progress, progress_callback
 
+MOST_TIME = 10.0
+INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
 FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
 
 
@@ -39,7 +49,11 @@ def recover_plan_from_snapshots(
     grid: int = 96,
     splines: int | None = None,
     degree: int = 5,
+    reference: str | Plan = "product",
     regularization: float | None = None,
+    noise: ArrayLike | None = None,
+    family: str = "auto",
+    bootstrap: int = 8,
     tail: float = 1e-6,
     num_threads: int | None = None,
     progress: Progress = None,
@@ -57,27 +71,40 @@ def recover_plan_from_snapshots(
     Parameters
     ----------
     times : array of shape (K,)
-        Distinct times in [0, 1], at least two.
-    snapshots : sequence of K arrays of samples, or laws on the line
-        ``snapshots[k]`` are draws of X at ``times[k]`` (or its law, taken as exact).
+        Distinct times, at least two. Times outside [0, 1] see more of the plan; use them.
+    snapshots : sequence of K arrays of samples, laws on the line, or histograms
+        ``snapshots[k]`` are draws of X at ``times[k]``, or its law, taken as exact, or a pair
+        ``(edges, mass)`` of a profile with one more edge than masses.
     source, target : law or samples, optional
         Law of X0 and X1, used for the reference measure; by default from the snapshots at times 0
         and 1, or normal with the mean and variance that the other times extrapolate to.
     regularization : float, optional
         The multiple mu. Default: chosen between 1 and 10^4 by cross-validation.
+    reference : {"product", "schroedinger"} or plan
+        What fills in where the data say nothing: the product of the ends, or the Schroedinger
+        coupling with the correlation that the variances of X_t show.
+    noise : float or array of shape (K,), optional
+        Standard error of the mass that one spline sees, for each snapshot, on top of sampling.
+    family : {"auto", "atoms", "line"}
+        "atoms": the same few particles at every time, paired along straight lines; "auto" looks
+        for such lines first where all snapshots are samples of at most 512.
+    bootstrap : int
+        How often samples are drawn anew from the plan found and fitted, for the error bars
+        (not with laws alone).
     grid, splines, degree, tail, num_threads, progress
         As in :func:`recover_plan`; ``splines`` defaults to N/3.
 
     Returns
     -------
     Recovery
-        With verdict "representative": finitely many times never determine a plan.
+        With verdict "representative": finitely many times never determine a plan. Status
+        "inconsistent" names the snapshot that fits no plan together with the others.
 
     Raises
     ------
     ValueError
-        If there are fewer than two times, a time repeats or lies outside [0, 1], or a snapshot is
-        empty or not finite.
+        If there are fewer than two times, a time repeats or is not finite, or a snapshot is empty
+        or not finite.
 
     Notes
     -----
@@ -105,8 +132,17 @@ def recover_plan_from_snapshots(
         raise ValueError(
             f"times must hold at least two different times, each once, got {t.tolist()}"
         )
-    if t.min() < 0 or t.max() > 1:
-        raise ValueError(f"times must lie in [0, 1], got {t.min():g} to {t.max():g}")
+    if np.abs(t).max() > MOST_TIME:
+        raise ValueError(
+            f"times must lie within {MOST_TIME:g} of 0, got {t.min():g} to {t.max():g}"
+        )
+    if family not in ("auto", "atoms", "line"):
+        raise ValueError(f"family must be 'auto', 'atoms' or 'line', got {family!r}")
+    if not (isinstance(reference, Plan) or reference in ("product", "schroedinger")):
+        raise ValueError(
+            f"reference must be 'product', 'schroedinger' or a plan, got {reference!r}"
+        )
+    bootstrap = whole_number("bootstrap", bootstrap, minimum=0, maximum=1000)
     if len(snapshots) != len(t):
         raise ValueError(f"snapshots must have {len(t)} entries like times, got {len(snapshots)}")
     options = Options.checked(
@@ -114,20 +150,41 @@ def recover_plan_from_snapshots(
     )
     order = np.argsort(t)
     t = t[order]
+    extra = np.zeros(len(t))
+    if noise is not None:
+        extra = np.broadcast_to(real_array("noise", noise), t.shape)[order]
+        if extra.min() < 0:
+            raise ValueError(f"noise must not be negative, got {extra.min():g}")
     laws: list[Marginal] = []
     for k in order:
         try:
-            laws.append(as_marginal(snapshots[k]))
+            laws.append(_law_of(snapshots[k]))
         except ValueError as error:
             raise ValueError(f"snapshots[{k}]: {error}") from None
+
+    if family != "line":
+        lines = find_lines(t, laws)
+        if lines is not None:
+            return atoms_recovery(lines, t)
+        if family == "atoms":
+            raise ValueError(
+                "family 'atoms' needs at least five snapshots of the same few particles, on "
+                "straight lines; these lie on none"
+            )
 
     ends = [_end_law(end, given, t, laws) for end, given in ((0, source), (1, target))]
     box0, box1 = (law.ppf(np.array([options.tail, 1 - options.tail])) for law in ends)
     x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (box0, box1))
-    reference = np.outer(grid_masses("source", ends[0], x0), grid_masses("target", ends[1], x1))
+    masses = np.outer(grid_masses("source", ends[0], x0), grid_masses("target", ends[1], x1))
     knots = knots_over(t, box0, box1, options)
     moments, variance = _snapshot_moments(features_of(t, knots), options.degree, laws)
-    problem = Problem.of(x0, x1, reference, t, knots, options, moments, variance)
+    variance = variance + np.repeat(extra**2, options.splines)
+    problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
+    if reference == "schroedinger":
+        correlation, doubt = _correlation(t, laws)
+        problem = _tied(problem, masses, correlation)
+    elif isinstance(reference, Plan):
+        problem = replace(problem, reference=frozen(density_on(reference, problem)))
     floor = np.repeat([_floor(law) for law in laws], options.splines)
 
     callback = progress_callback(progress, "recover_plan_from_snapshots")
@@ -146,6 +203,16 @@ def recover_plan_from_snapshots(
     )
     if chosen and status == "converged":
         message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
+    if reference == "schroedinger" and len(history) > 1:
+        # The reference is read off the data: so is its error.
+        other = _tied(problem, masses, correlation + (doubt if correlation < 0 else -doubt))
+        rival = descend(other, path[-2:], variance + floor, False, None)[0]
+        problem = replace(problem, rival=rival, rival_share=1.0)
+    if status == "converged" and sampled:
+        status, message = _consistency(problem, floor, message)
+    if sampled and bootstrap and status == "converged":
+        sizes = [_size(law) for law in laws]
+        problem = replace(problem, replicas=_replicas(problem, floor, sizes, bootstrap))
     reason = (
         f"{len(t)} times fix the mixed moments E[X0^i X1^j] up to order {len(t) - 1} and no plan: "
         "the rest is that of the reference"
@@ -159,6 +226,98 @@ def recover_plan_from_snapshots(
         verdict="representative",
         reason=reason,
     )
+
+
+def _law_of(snapshot: Any) -> Marginal:
+    if isinstance(snapshot, tuple) and len(snapshot) == 2:
+        edges, mass = (real_array(n, v) for n, v in zip(("edges", "mass"), snapshot, strict=True))
+        if edges.ndim == mass.ndim == 1 and len(edges) == len(mass) + 1:
+            return Histogram(edges, mass)
+    return as_marginal(snapshot)
+
+
+def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
+    """Return the problem with the Schroedinger coupling of this correlation for a reference."""
+    tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), correlation)
+    return replace(problem, reference=frozen(np.ascontiguousarray(tied / tied.sum())))
+
+
+def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]:
+    """Correlation of the ends from the means and variances of X_t, and its standard error."""
+    mean = np.array([float(law.mean()) for law in laws])
+    square = np.array([float(law.std()) ** 2 for law in laws]) + mean**2
+
+    def of(path: FloatArray) -> float:
+        m = fit_path(t, np.column_stack([np.ones_like(t), path])).value
+        spread = (m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2)
+        rho = (m[1, 1] - m[1, 0] * m[0, 1]) / np.sqrt(spread) if spread > 0 else 0.0
+        return float(np.clip(rho, -0.98, 0.98))
+
+    path = np.column_stack([mean, square])
+    rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
+    drawn = np.repeat(path[None], 100, axis=0)
+    for k, law in enumerate(laws):
+        if isinstance(law, Empirical) and len(law.values) > 2:
+            powers = np.column_stack([law.values, law.values**2])
+            cov = np.cov(powers, rowvar=False, aweights=law.weights) * float(np.sum(law.weights**2))
+            drawn[:, k] += rng.multivariate_normal(np.zeros(2), cov, len(drawn))
+    return of(path), float(np.std([of(p) for p in drawn]))
+
+
+def _size(law: Marginal) -> int | None:
+    """Effective number of samples of a snapshot; None for a law."""
+    return round(1 / float(np.sum(law.weights**2))) if isinstance(law, Empirical) else None
+
+
+def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str, str]:
+    """Return the status, by how far each snapshot is from what the plan says of it."""
+    misfit = problem.dual().moments(problem.threads) - problem.moments
+    scaled = (misfit**2 / (problem.noise + floor)).reshape(len(problem.times), -1)
+    off = np.sqrt(scaled.mean(axis=1))
+    k = int(np.argmax(off))
+    if off[k] < INCONSISTENT:
+        return "converged", message
+    return "inconsistent", (
+        f"no plan fits all snapshots: that at t = {problem.times[k]:.4g} is off by {off[k]:.1f} "
+        f"standard errors in the mean over its moments, the others by {np.median(off):.1f}"
+    )
+
+
+def _replicas(
+    problem: Problem, floor: FloatArray, sizes: Sequence[int | None], count: int
+) -> FloatArray:
+    """Return theta fitted to snapshots drawn anew from the plan found: a parametric bootstrap."""
+    dual = problem.dual()
+    mass = dual.mass()
+    exact = dual.moments(problem.threads).reshape(len(sizes), -1)
+    x, y = (v.ravel() for v in np.meshgrid(problem.x0, problem.x1, indexing="ij"))
+    features = features_of(problem.times, problem.knots)
+    rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
+    extra = np.sqrt(np.maximum(problem.noise, 0.0)).reshape(exact.shape)
+    found = []
+    for _ in range(count):
+        drawn = exact.copy()
+        for k, (t, f, n) in enumerate(zip(problem.times, features, sizes, strict=True)):
+            if n is None:
+                drawn[k] += extra[k] * rng.normal(size=exact.shape[1])
+                continue
+            counts = rng.multinomial(n, mass / mass.sum())
+            hit = counts > 0
+            drawn[k], _ = _core.spline_moments_of_samples(
+                f, problem.degree, (1 - t) * x[hit] + t * y[hit], counts[hit] / n
+            )
+        dual.set_theta(problem.theta, problem.threads)
+        decrement = decrement_for(problem.theta, problem.penalty, LOOSE)
+        dual.solve(
+            np.ascontiguousarray(drawn.ravel()),
+            problem.penalty,
+            decrement,
+            60,
+            problem.threads,
+            None,
+        )
+        found.append(dual.theta)
+    return frozen(np.array(found))
 
 
 def _floor(law: Marginal) -> float:
@@ -236,7 +395,8 @@ def _held_out_scores(
                 progress(done, 2 * len(FOLDS))
             done += 1
             penalty = multiple * (variance + floor)
-            stage = dual.solve(moments, penalty, LOOSE, 60, problem.threads, None)
+            decrement = decrement_for(dual.theta, penalty, LOOSE)
+            stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
             misfit = dual.moments(problem.threads) - data[held][0]
             error = float(np.sum(misfit**2 / (data[held][1] + floor)))
             scores[i] += error if stage.status == "converged" else np.inf

@@ -1,0 +1,517 @@
+"""Accuracy of recovery on the line: input, demand, measured; one row a demand.
+
+Run from a checkout: python bench/accuracy_inverse.py [rows ...] [--quick] [--json FILE]
+Rows are chosen by the first words of their names; without any, all of them run (about an hour).
+
+TV: total variation on the grid of the recovered plan. SWm: root mean square, over the directions
+outside the quadrant that the field shows, of W2 between the projections, in standard deviations.
+W2: in the plane, exact, between both plans binned on a 40 x 40 grid: an upper bound with a floor of
+.01 to .03.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+import recouple as rc
+from recouple.study import engel_pairs
+
+GRID, TIMES = 128, 17
+
+
+# Plans -------------------------------------------------------------------------------------------
+
+
+def correlated(rho, std=1.0):
+    return std**2 * np.array([[1.0, rho], [rho, 1.0]])
+
+
+def random_mixture(seed):
+    """Three to seven components anywhere in [-2, 2]^2, of any shape."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(3, 8))
+    std, rho = rng.uniform(0.3, 0.7, (n, 2)), rng.uniform(-0.85, 0.85, n)
+    covs = std[:, :, None] * std[:, None, :]
+    covs[:, 0, 1] *= rho
+    covs[:, 1, 0] *= rho
+    return rc.MixturePlan(rng.dirichlet(np.full(n, 3.0)), rng.uniform(-2, 2, (n, 2)), covs)
+
+
+def ridges(rho):
+    return rc.MixturePlan([0.5, 0.5], np.zeros((2, 2)), [correlated(rho), correlated(-rho)])
+
+
+def around(points, std):
+    n = len(points)
+    return rc.MixturePlan(np.full(n, 1 / n), points, np.tile(std**2 * np.eye(2), (n, 1, 1)))
+
+
+def banana():
+    s = np.linspace(-1.6, 1.6, 17)
+    return around(np.column_stack([s, s**2 - 1]), 0.3)
+
+
+def annulus():
+    angle = 2 * np.pi * np.arange(24) / 24
+    return around(1.5 * np.column_stack([np.cos(angle), np.sin(angle)]), 0.25)
+
+
+def blobs():
+    return around(np.array([[-2.0, 1.0], [0.0, -2.0], [2.0, 2.2]]), 0.35)
+
+
+def product_of_mixtures():
+    a, b = ([0.4, 0.6], [-1.2, 0.9], [0.5, 0.6]), ([0.5, 0.5], [-1.0, 1.3], [0.4, 0.6])
+    weights, means, covs = [], [], []
+    for wa, ma, sa in zip(*a, strict=True):
+        for wb, mb, sb in zip(*b, strict=True):
+            weights.append(wa * wb)
+            means.append([ma, mb])
+            covs.append(np.diag([sa**2, sb**2]))
+    return rc.MixturePlan(weights, means, covs)
+
+
+def engel(bandwidth):
+    z = np.log(np.column_stack(engel_pairs()))
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    return rc.AtomicPlan(z[:, 0], z[:, 1]).smoothed(bandwidth)
+
+
+# Measures ----------------------------------------------------------------------------------------
+
+
+def on_grid_of(rec, truth):
+    x, y = np.meshgrid(rec.plan.x0, rec.plan.x1, indexing="ij")
+    mass = truth.pdf(x, y)
+    return mass / mass.sum()
+
+
+def gridded(plan, truth):
+    """The plan on a grid, so that grids and mixtures are judged alike."""
+    if isinstance(plan, rc.GridPlan):
+        return plan
+    tail = np.array([1e-6, 1 - 1e-6])
+    box = [np.linspace(*law.ppf(tail), GRID) for law in (truth.source, truth.target)]
+    return plan.on_grid(*box)
+
+
+def quantile_gap(x, a, b):
+    """W2 between the masses a and b at the places x of one projection."""
+    order = np.argsort(x)
+    return rc.wasserstein_1d(x[order], x[order], a[order], b[order], p=2, assume_sorted=True)
+
+
+def measure(rec, truth):
+    """TV, SWm and the error of the correlation."""
+    plan = gridded(rec.plan, truth)
+    x, y = np.meshgrid(plan.x0, plan.x1, indexing="ij")
+    mass = truth.pdf(x, y)
+    mass /= mass.sum()
+    keep = np.maximum(mass, plan.mass) > 1e-9
+    u = ((x - truth.mean0) / truth.source.std())[keep]
+    v = ((y - truth.mean1) / truth.target.std())[keep]
+    a, b = mass[keep] / mass[keep].sum(), plan.mass[keep] / plan.mass[keep].sum()
+    angles = np.pi / 2 * (1 + (np.arange(12) + 0.5) / 12)
+    gaps = []
+    for angle in angles:
+        z = np.cos(angle) * u + np.sin(angle) * v
+        gaps.append(quantile_gap(z, a, b) / np.sqrt(a @ z**2 - (a @ z) ** 2))
+    return {
+        "TV": float(np.abs(mass - plan.mass).sum() / 2),
+        "SWm": float(np.sqrt(np.mean(np.square(gaps)))),
+        "corr": float(abs(rec.plan.correlation - truth.correlation)),
+    }
+
+
+def plane_w2(rec, truth, bins=40):
+    """W2 in the plane between both plans on a coarse grid; needs POT."""
+    import ot
+
+    plan = gridded(rec.plan, truth)
+    x, y = np.meshgrid(plan.x0, plan.x1, indexing="ij")
+    masses = truth.pdf(x, y)
+    ends = [[v.min(), v.max()] for v in (x, y)]
+    both = [
+        np.histogram2d(x.ravel(), y.ravel(), bins, ends, weights=m.ravel() / m.sum())
+        for m in (masses, plan.mass)
+    ]
+    _, ex, ey = both[0]
+    gx, gy = np.meshgrid((ex[1:] + ex[:-1]) / 2, (ey[1:] + ey[:-1]) / 2, indexing="ij")
+    points = np.column_stack([gx.ravel(), gy.ravel()])
+    a, b = (h.ravel() for h, _, _ in both)
+    ka, kb = a > 1e-7, b > 1e-7
+    cost = ot.dist(points[ka], points[kb])
+    return float(np.sqrt(ot.emd2(a[ka] / a[ka].sum(), b[kb] / b[kb].sum(), cost, numItermax=10**7)))
+
+
+def sampled_w2(plan, truth, n=4000):
+    """W2 between two deterministic plans, by their sorted pairs along X0."""
+    u = (np.arange(n) + 0.5) / n
+    x = truth.source.ppf(u)
+    gap = np.asarray(plan.transport(plan.source.ppf(u))) - truth.transport(x)
+    return float(np.sqrt(np.mean(gap**2 + (plan.source.ppf(u) - x) ** 2)))
+
+
+# Rows --------------------------------------------------------------------------------------------
+
+ROWS = {}
+
+
+def row(function):
+    ROWS[function.__name__.replace("_", " ")] = function
+    return function
+
+
+def recovered(plan, field=None, **options):
+    options = {"grid": GRID, "times": TIMES} | options
+    start = time.perf_counter()
+    rec = rc.recover_plan(
+        rc.velocity_field(plan) if field is None else field, plan.source, **options
+    )
+    return rec, time.perf_counter() - start
+
+
+def line(name, demands, measured):
+    """One line of the table: every measure beside its demand."""
+    held = all(measured[key] <= bound for key, bound in demands.items())
+    shown = ", ".join(
+        f"{key} {value:.2g}" + (f" (<= {demands[key]:g})" if key in demands else "")
+        for key, value in measured.items()
+    )
+    print(f"{'holds ' if held else 'MISSED'} {name:<44} {shown}", flush=True)
+    return {"name": name, "demand": demands, "measured": measured, "holds": held}
+
+
+@row
+def exact_smooth(quick):
+    plans = {
+        f"gaussian {r:+.2f}": rc.GaussianPlan(0, 0, 1, r, 1)
+        for r in ((-0.95, 0.0, 0.95) if quick else (-0.95, -0.8, -0.5, 0.0, 0.5, 0.8, 0.9, 0.95))
+    }
+    plans |= {
+        "mixture x mixture": product_of_mixtures(),
+        "banana": banana(),
+        "annulus": annulus(),
+        "blobs": blobs(),
+    }
+    for name, plan in plans.items():
+        rec, seconds = recovered(plan, family="line")
+        demands = {"TV": 0.010, "SWm": 0.005, "corr": 5e-4, "s": 3}
+        yield line(f"exact, {name}", demands, measure(rec, plan) | {"s": seconds})
+
+
+@row
+def exact_ridges(quick):
+    for rho in (0.95, 0.99):
+        plan = ridges(rho)
+        rec, seconds = recovered(plan, family="line")
+        demands = {"s": 6} | ({"TV": 0.012} if rho < 0.97 else {"SWm": 0.010, "W2": 0.05})
+        measured = measure(rec, plan) | {"W2": plane_w2(rec, plan), "s": seconds}
+        yield line(f"exact, ridges {rho}", demands, measured)
+
+
+@row
+def exact_engel(quick):
+    for bandwidth, tv in ((0.2, 0.015), (0.15, 0.03)):
+        plan = engel(bandwidth)
+        rec, seconds = recovered(plan, family="line")
+        demands = {"TV": tv, "corr": 1e-4, "s": 4}
+        yield line(
+            f"exact, Engel bandwidth {bandwidth}", demands, measure(rec, plan) | {"s": seconds}
+        )
+
+
+@row
+def random_mixtures(quick):
+    for family, middle, most in (("line", 0.03, 0.07), ("auto", 0.01, 0.03)):
+        found = []
+        for seed in range(5 if quick else 20):
+            plan = random_mixture(seed)
+            options = {}
+            rec, seconds = recovered(plan, family=family, **options)
+            found.append(measure(rec, plan) | {"s": seconds})
+        tv = [f["TV"] for f in found]
+        yield line(
+            f"exact, {len(found)} random mixtures, {family}",
+            {"median TV": middle, "worst TV": most, "corr": 5e-4},
+            {
+                "median TV": float(np.median(tv)),
+                "worst TV": max(tv),
+                "corr": max(f["corr"] for f in found),
+                "SWm": max(f["SWm"] for f in found),
+                "s": float(np.median([f["s"] for f in found])),
+            },
+        )
+
+
+class Map:
+    """X1 = T(X0) for a T that need not be monotone: its field averages the branches through x."""
+
+    def __init__(self, transport, source):
+        self.transport, self.source = transport, source
+        self.places = source.ppf(np.linspace(1e-9, 1 - 1e-9, 6001))
+        self.target = rc.as_marginal(transport(source.ppf((np.arange(20000) + 0.5) / 20000)))
+
+    def velocity(self, t, x):
+        y = self.places
+        path = (1 - t) * y + t * self.transport(y)
+        out = np.empty(len(x))
+        for i, at in enumerate(np.clip(x, path.min(), path.max())):
+            cell = np.flatnonzero((path[1:] >= at) != (path[:-1] >= at))
+            if len(cell) == 0:
+                cell = np.array([np.argmin(np.abs(path - at)) - 1]).clip(0)
+            rise = path[cell + 1] - path[cell]
+            rise[rise == 0] = 1e-300
+            root = y[cell] + (at - path[cell]) / rise * (y[cell + 1] - y[cell])
+            weight = self.source.pdf(root) * (y[cell + 1] - y[cell]) / np.abs(rise)
+            out[i] = weight @ (self.transport(root) - root) / weight.sum()
+        return out
+
+
+def map_w2(plan, truth, n=2000):
+    """W2 in the plane between two deterministic plans, exact on n quantiles; needs POT."""
+    import ot
+
+    x = truth.source.ppf((np.arange(n) + 0.5) / n)
+    if isinstance(plan, rc.AtomicPlan):
+        pairs = np.column_stack([plan.x0, plan.x1])[:: max(1, len(plan.x0) // n)]
+    elif isinstance(plan, rc.GaussianPlan):
+        pairs = np.column_stack([x, plan.mean1 + (x - plan.mean0) * plan.cov01 / plan.cov00])
+    elif isinstance(plan, rc.MonotonePlan):
+        pairs = np.column_stack([x, plan.transport(x)])
+    else:
+        pairs = np.column_stack(plan.sample(n, 0))
+    cost = ot.dist(np.column_stack([x, truth.transport(x)]), pairs)
+    return float(np.sqrt(ot.emd2([], [], cost, numItermax=10**7)))
+
+
+def with_noise(velocity, source, target, level, seed):
+    """A field with a smooth random relative error, of length .5 in x and .3 in t."""
+    rng = np.random.default_rng(seed)
+    waves = rng.normal(size=(48, 2)) / np.array([0.3, 0.5])
+    phase = rng.uniform(0, 2 * np.pi, 48)
+    scale0, scale1 = float(source.std()), float(target.std())
+
+    def field(t, x):
+        v = velocity(t, x)
+        size = np.sqrt((1 - t) ** 2 * scale0**2 + t**2 * scale1**2)
+        arguments = waves[:, :1] * t + waves[:, 1:] * (x / size) + phase[:, None]
+        return v * (1 + level * np.sqrt(2 / 48) * np.cos(arguments).sum(axis=0))
+
+    return rc.as_field(field)
+
+
+@row
+def deterministic(quick):
+    normal, mixed = rc.Normal(0, 1), rc.NormalMixture([0.4, 0.6], [-1.0, 0.8], [0.5, 0.4])
+    plans = {
+        "monotone": rc.monotone_plan(normal, mixed),
+        "antimonotone": rc.monotone_plan(normal, mixed, decreasing=True),
+        "X1 = -X0": Map(lambda x: -x, normal),
+        "not monotone": Map(lambda x: 0.6 * x + np.sin(2.5 * x), normal),
+    }
+    for name, plan in plans.items():
+        for level, bound in ((0.0, 0.003), (0.05, 0.03)):
+            found = []
+            for seed in range(1 if level == 0 else 3 if quick else 10):
+                field = with_noise(plan.velocity, plan.source, plan.target, level, seed)
+                target = plan.target
+                if isinstance(plan, Map):  # a law with a density, as the field's owner would have
+                    target = rc.smoothed(target.values, bandwidth=0.02)
+                rec = rc.recover_plan(field, plan.source, target)
+                found.append((rec.family == "graph", map_w2(rec.plan, plan)))
+            graphs, gaps = zip(*found, strict=True)
+            yield line(
+                f"{name}, {level:.0%} noise, {len(found)} runs, auto",
+                {"W2": bound},
+                {
+                    "W2": float(np.median(gaps)),
+                    "worst": max(gaps),
+                    "not graph": len(gaps) - sum(graphs),
+                },
+            )
+
+
+@row
+def noisy_fields(quick):
+    plans = {
+        "gaussian +0.80": rc.GaussianPlan(0, 0, 1, 0.8, 1),
+        "mixture x mixture": product_of_mixtures(),
+        "banana": banana(),
+        "annulus": annulus(),
+        "blobs": blobs(),
+        "ridges": ridges(0.95),
+    }
+    for name, plan in plans.items():
+        for level in (0.01, 0.05):
+            found = []
+            for seed in range(3 if quick else 10):
+                field = with_noise(rc.velocity_field(plan), plan.source, plan.target, level, seed)
+                rec, seconds = recovered(plan, field, target=plan.target, grid=96)
+                found.append(measure(rec, plan) | {"s": seconds})
+                if name == "blobs":
+                    found[-1]["W2"] = plane_w2(rec, plan)
+            first = level == 0.01
+            demands = {
+                "blobs": {"W2": 0.06 if first else 0.10},
+                "ridges": {"SWm": 0.03 if first else 0.06},
+            }.get(name, {"SWm": 0.006 if first else 0.015})
+            medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
+            yield line(f"{name}, {level:.0%} noise, {len(found)} runs, auto", demands, medians)
+
+
+def clouds(plan, times, n, seed):
+    """Snapshots of n fresh samples each."""
+    rng = np.random.default_rng(seed)
+    return [(1 - t) * x0 + t * x1 for t in times for x0, x1 in [plan.sample(n, rng)]]
+
+
+@row
+def snapshots(quick):
+    times = np.linspace(0, 1, 17)
+    plans = {
+        "gaussian +0.80": (rc.GaussianPlan(0, 0, 1, 0.8, 1), 0.05),
+        "blobs": (blobs(), 0.06),
+        "mixture x mixture": (product_of_mixtures(), 0.06),
+        "random mixture": (random_mixture(1), 0.06),
+        "ridges": (ridges(0.95), 0.18),
+    }
+    cases = [(10**4, name, plan, bound) for name, (plan, bound) in plans.items()]
+    cases.append((10**6, "ridges", ridges(0.95), 0.06))
+    for n, name, plan, bound in cases:
+        found = []
+        for seed in range((3 if quick else 10) if n == 10**4 else 1):
+            start = time.perf_counter()
+            rec = rc.recover_plan_from_snapshots(times, clouds(plan, times, n, seed), bootstrap=0)
+            found.append(measure(rec, plan) | {"s": time.perf_counter() - start})
+        medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
+        yield line(f"{n:.0e} x 17 samples, {name}, {len(found)} runs", {"TV": bound}, medians)
+
+
+@row
+def atoms(quick):
+    times = np.linspace(0, 1, 25)
+    for n, demand in ((8, 0.99), (32, 0.98), (128, 0.97)):
+        for unequal in (False, True):
+            paired = []
+            for seed in range(5 if quick else 20):
+                rng = np.random.default_rng(seed)
+                x0, x1 = rng.normal(size=(2, n))
+                w = rng.dirichlet(np.ones(n)) if unequal else np.full(n, 1 / n)
+                seen = [
+                    rc.Empirical((1 - t) * x0 + t * x1 + 1e-3 * rng.normal(size=n), w)
+                    for t in times
+                ]
+                plan = rc.recover_plan_from_snapshots(times, seen).plan
+                if not isinstance(plan, rc.AtomicPlan):
+                    paired.append(0.0)
+                    continue
+                gap = np.hypot(plan.x0[:, None] - x0, plan.x1[:, None] - x1)
+                paired.append(float(w[(gap < 5e-3).any(axis=0)].sum()))
+            yield line(
+                f"{n} atoms, {'unequal' if unequal else 'equal'} weights, {len(paired)} runs",
+                {"wrong": round(1 - demand, 3)},
+                {"wrong": 1 - float(np.median(paired)), "worst": 1 - min(paired)},
+            )
+
+
+@row
+def laplace(quick):
+    from scipy import stats
+
+    # A Gaussian of random variance is elliptical: its field is that of the Gaussian.
+    field = rc.velocity_field(rc.GaussianPlan(0, 0, 1, 0.5, 1))
+    rec = rc.recover_plan(field, stats.laplace(scale=np.sqrt(0.5)), grid=GRID, splines=32)
+    warned = "close to exponential" in rec.reason or rec.verdict == "representative"
+    bar = rec.error_bars["correlation"]
+    yield line(
+        "Laplace .5, exact",
+        {"silent": 0.0},
+        {"silent": float(not warned), "resolved": bar.resolved, "corr": abs(bar.value - 0.5)},
+    )
+
+
+def corner(x, y):
+    return (x > 0.7) & (y < -0.7)
+
+
+@row
+def error_bars(quick):
+    from scipy.stats import multivariate_normal
+
+    plans = {
+        "gaussian +0.80": rc.GaussianPlan(0, 0, 1, 0.8, 1),
+        "mixture x mixture": product_of_mixtures(),
+        "ridges": ridges(0.95),
+        "random mixture": random_mixture(1),
+    }
+    runs = 15 if quick else 50
+    for name, plan in plans.items():
+        probability = 0.0
+        flip = np.diag([-1.0, 1.0])
+        for w, m, c in zip(plan.weights, plan.means, plan.covs, strict=True):
+            law = multivariate_normal(flip @ m, flip @ c @ flip)
+            probability += w * law.cdf([-0.7, -0.7])
+        truths = [plan.correlation, plan.moment(2, 1), probability]
+        inside, widths = np.zeros(3), []
+        for seed in range(runs):
+            field = with_noise(rc.velocity_field(plan), plan.source, plan.target, 0.01, seed)
+            rec = rc.recover_plan(
+                field, plan.source, plan.target, family="line", grid=64, noise=0.01
+            )
+            bars = [
+                rec.error_bars["correlation"],
+                rec.error_bars["E[X0^2 X1]"],
+                rec.expectation(corner),
+            ]
+            for i, (bar, truth) in enumerate(zip(bars, truths, strict=True)):
+                low, high = bar.interval(0.9)
+                inside[i] += low <= truth <= high
+            gaps = [abs(b.value - t) / b.error for b, t in zip(bars, truths, strict=True)]
+            widths.append(gaps)
+        # Normal errors have a median of .67 standard errors: less is a wider bar than need be.
+        middle = np.median(widths, axis=0)
+        measured = {"missing": float(0.85 - inside.min() / runs)}
+        for i, what in enumerate(("correlation", "E[X0^2 X1]", "corner")):
+            measured[f"covered {what}"] = float(inside[i] / runs)
+            measured[f"median |z| {what}"] = float(middle[i])
+        yield line(f"90% intervals, {name}, {runs} runs", {"missing": 0.0}, measured)
+
+
+@row
+def large(quick):
+    plan = random_mixture(0)
+    rec, seconds = recovered(plan, family="line", grid=256, times=33)
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    demands = {"s": 25, "GB": 1.5}
+    yield line(
+        "exact, N = 256, K = 33", demands, measure(rec, plan) | {"s": seconds, "GB": gigabytes}
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="fewer seeds")
+    parser.add_argument("--json", help="write the table there")
+    arguments = parser.parse_args()
+    chosen = [
+        f
+        for name, f in ROWS.items()
+        if not arguments.rows or any(name.startswith(r) for r in arguments.rows)
+    ]
+    table = [entry for function in chosen for entry in function(arguments.quick)]
+    if arguments.json:
+        with open(arguments.json, "w") as out:
+            json.dump(table, out, indent=1)
+    return 0 if all(entry["holds"] for entry in table) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
