@@ -15,6 +15,7 @@ from recouple.inverse.atom import atoms_recovery, find_lines
 from recouple.inverse.dual import (
     LOOSE,
     NODES,
+    TIGHT,
     Options,
     Problem,
     decrement_for,
@@ -47,7 +48,7 @@ def recover_plan_from_snapshots(
     grid: int = 96,
     splines: int | None = None,
     degree: int = 5,
-    reference: str | Plan = "product",
+    reference: str | Plan = "schroedinger",
     regularization: float | None = None,
     noise: ArrayLike | None = None,
     family: str = "auto",
@@ -74,9 +75,9 @@ def recover_plan_from_snapshots(
         and 1, or normal with the mean and variance that the other times extrapolate to.
     regularization : float, optional
         The multiple mu. Default: chosen between 1 and 10^4 by cross-validation.
-    reference : {"product", "schroedinger"} or plan
-        What fills in where the data say nothing: the product of the ends, or the Schroedinger
-        coupling with the correlation that the variances of X_t show.
+    reference : {"schroedinger", "product"} or plan
+        What fills in where the data say nothing: the Schroedinger coupling of the ends with the
+        correlation that the variances of X_t show, or the product of the ends.
     noise : float or array of shape (K,), optional
         Standard error of the mass that one spline sees, for each snapshot, on top of sampling.
     family : {"auto", "atoms", "line"}
@@ -102,7 +103,8 @@ def recover_plan_from_snapshots(
 
     Notes
     -----
-    Accuracy: total variation about 0.05 for smooth plans from 17 snapshots of 10^4 samples.
+    Accuracy: total variation from 17 snapshots of 10^4 samples: 0.02 for correlated normals, 0.02
+    to 0.08 for mixtures, 0.16 for crossing ridges.
 
     Examples
     --------
@@ -387,7 +389,7 @@ def _held_out_scores(
                 progress(done, 2 * len(FOLDS))
             done += 1
             penalty = multiple * (variance + floor)
-            decrement = decrement_for(dual.theta, penalty, LOOSE)
+            decrement = decrement_for(dual.theta, penalty, TIGHT)
             stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
             misfit = dual.moments(problem.threads) - data[held][0]
             error = float(np.sum(misfit**2 / (data[held][1] + floor)))
