@@ -34,6 +34,7 @@ class Line:
     ratio: float  # ours / theirs
     target: float  # at most
     holds: bool
+    sense: str = "at most"
 
 
 def elapsed(call: Callable[[], Any]) -> float:

@@ -59,14 +59,15 @@ void MixtureField::divergence(double t, std::span<const double> x, std::span<dou
 
 void MixtureField::divergence(std::span<const double> t, std::span<const double> x,
                               std::span<double> v, std::span<double> div) const noexcept {
-  const bool linear = interpolant_ == Interpolant::linear;
+  if (interpolant_ == Interpolant::linear) {
+    kernels<FieldKernels>().mixture_velocity_linear(view(), t.data(), x.data(), v.data(),
+                                                    div.empty() ? nullptr : div.data(), x.size());
+    return;
+  }
   std::array<double, block> a, b, da, db;
   for (std::size_t first = 0; first < x.size(); first += block) {
     const std::size_t n = std::min(block, x.size() - first);
-    for (std::size_t i = 0; linear && i < n; ++i) {  // a loop that vectorises
-      a[i] = 1 - t[first + i], b[i] = t[first + i], da[i] = -1, db[i] = 1;
-    }
-    for (std::size_t i = 0; !linear && i < n; ++i) {
+    for (std::size_t i = 0; i < n; ++i) {
       const Coefficients c = coefficients(interpolant_, t[first + i]);
       a[i] = c.a, b[i] = c.b, da[i] = c.da, db[i] = c.db;
     }

@@ -122,9 +122,27 @@ void solve(const Problem& p, std::size_t piece, std::size_t capacity, int thread
   if (dense != nullptr) assemble(workers, n, *dense);
 }
 
+void run(const AnyField& field, std::span<const double> x, double t0, double t1,
+         std::span<const double> t_eval, const FlowOptions& options, const FlowView& out,
+         DenseFlow* dense, bool check_order);
+
+Flow allocated(std::size_t n, std::size_t dim, std::size_t width, std::size_t times) {
+  Flow flow;
+  flow.x.resize(n * dim);
+  flow.carried.resize(n * width);
+  flow.t.resize(n);
+  flow.status.resize(n);
+  for (auto* counts : {&flow.steps, &flow.rejected, &flow.evaluations}) counts->resize(n);
+  flow.x_eval.resize(n * dim * times);
+  flow.carried_eval.resize(n * width * times);
+  return flow;
+}
+
 // With adaptive steps on the line the order of the points tells whether the errors stayed as small
 // as they were estimated: a step may leap over a point where trajectories meet, a pole of the field
-// that none of its stages happens to see. Errors themselves are far below this slack.
+// that none of its stages happens to see. A flow that stretches a lot may also carry honest errors
+// beyond the slack, so those that overtook are followed again with a hundredth of the tolerance:
+// what overtakes again has collided, and for the others the better values stand.
 void mark_crossed(const Problem& p) {
   const std::size_t n = p.size();
   std::vector<double> slack(n), x(n);
@@ -133,10 +151,41 @@ void mark_crossed(const Problem& p) {
     x[i] = ok ? p.out.x[i] : std::numeric_limits<double>::quiet_NaN();
     slack[i] = 100 * (p.options.atol + p.options.rtol * std::abs(p.out.x[i]));
   }
-  const auto crossed = std::make_unique<bool[]>(n);
+  auto crossed = std::make_unique<bool[]>(n);
   if (find_crossings(p.x0, x, slack, {crossed.get(), n}) == 0) return;
+
+  std::vector<std::size_t> which;
+  std::vector<double> from, room;
   for (std::size_t i = 0; i < n; ++i) {
-    if (crossed[i]) p.out.status[i] = FlowStatus::collision;
+    if (crossed[i]) which.push_back(i), from.push_back(p.x0[i]), room.push_back(slack[i]);
+  }
+  FlowOptions closer = p.options;
+  closer.rtol = std::max(1e-13, 0.01 * p.options.rtol);
+  closer.atol *= 0.01;
+  closer.progress = {};
+  const std::size_t m = which.size(), width = p.out.carried.size() / n;
+  Flow again = allocated(m, 1, width, p.t_eval.size());
+  run(p.field, from, p.t0, p.t1, p.t_eval, closer, again.view(), nullptr, false);
+  const auto failed = [&](std::size_t k) { return again.status[k] != FlowStatus::ok; };
+  for (std::size_t k = 0; k < m; ++k) {
+    if (failed(k)) again.x[k] = std::numeric_limits<double>::quiet_NaN();
+  }
+  find_crossings(from, again.x, room, {crossed.get(), m});
+  for (std::size_t k = 0; k < m; ++k) {
+    const std::size_t i = which[k];
+    if (crossed[k] || failed(k)) {
+      p.out.status[i] = FlowStatus::collision;
+    } else if (!p.dense) {  // dense output has the first values, and both should agree
+      p.out.x[i] = again.x[k];
+      p.out.steps[i] = again.steps[k], p.out.rejected[i] = again.rejected[k];
+      std::copy_n(again.carried.data() + k * width, width, p.out.carried.data() + i * width);
+      for (std::size_t j = 0; j < p.t_eval.size(); ++j) {
+        p.out.x_eval[j * n + i] = again.x_eval[j * m + k];
+        std::copy_n(again.carried_eval.data() + (j * m + k) * width, width,
+                    p.out.carried_eval.data() + (j * n + i) * width);
+      }
+    }
+    p.out.evaluations[i] += again.evaluations[k];
   }
 }
 
@@ -181,6 +230,14 @@ bool Flow::ok() const noexcept {
 void integrate(const AnyField& field, std::span<const double> x, double t0, double t1,
                std::span<const double> t_eval, const FlowOptions& options, const FlowView& out,
                DenseFlow* dense) {
+  run(field, x, t0, t1, t_eval, options, out, dense, true);
+}
+
+namespace {
+
+void run(const AnyField& field, std::span<const double> x, double t0, double t1,
+         std::span<const double> t_eval, const FlowOptions& options, const FlowView& out,
+         DenseFlow* dense, bool check_order) {
   validate(field, x, t0, t1, t_eval, options, out);
   const Tableau& method = tableau(options.method);
   const Problem problem{field, method, x, t0, t1, t_eval, options, out, dense != nullptr};
@@ -234,25 +291,17 @@ void integrate(const AnyField& field, std::span<const double> x, double t0, doub
     solve<FixedLanes>(problem, piece, std::max(capacity, piece), threads, dense);
   } else {
     solve<AdaptiveLanes>(problem, piece, capacity, threads, dense);
-    if (d == 1) mark_crossed(problem);
+    if (d == 1 && check_order) mark_crossed(problem);
   }
 }
 
+}  // namespace
+
 Flow integrate(const AnyField& field, std::span<const double> x, double t0, double t1,
                const FlowOptions& options, std::span<const double> t_eval) {
-  const std::size_t d = std::max<std::size_t>(1, field.dim()), n = x.size() / d;
-  const std::size_t carried = n * carried_width(options.carried, d);
-  Flow flow;
-  flow.x.resize(x.size());
-  flow.carried.resize(carried);
-  flow.t.resize(n);
-  flow.status.resize(n);
-  for (auto* counts : {&flow.steps, &flow.rejected, &flow.evaluations}) counts->resize(n);
-  flow.x_eval.resize(x.size() * t_eval.size());
-  flow.carried_eval.resize(carried * t_eval.size());
-  integrate(field, x, t0, t1, t_eval, options,
-            {flow.x, flow.carried, flow.t, flow.status, flow.steps, flow.rejected, flow.evaluations,
-             flow.x_eval, flow.carried_eval});
+  const std::size_t d = std::max<std::size_t>(1, field.dim());
+  Flow flow = allocated(x.size() / d, d, carried_width(options.carried, d), t_eval.size());
+  integrate(field, x, t0, t1, t_eval, options, flow.view());
   return flow;
 }
 

@@ -224,6 +224,7 @@ void EntropicDual::set_theta(std::span<const double> theta, int threads) {
 // Tasks are stripes of grid points; each does all times, so that its exponents stay in L1.
 void EntropicDual::update_mass(std::span<const double> theta, std::span<double> mass,
                                int threads) const {
+  if (!dense_.empty()) return update_dense(theta, mass, threads);
   constexpr std::size_t stripe = 1024;
   std::vector<double> padded;
   padded.reserve(size() + features_.size() * feature_width);
@@ -249,6 +250,7 @@ void EntropicDual::update_mass(std::span<const double> theta, std::span<double> 
 
 void EntropicDual::moments_of(std::span<const double> mass, std::span<double> moments,
                               int threads) const {
+  if (!dense_.empty()) return dense_moments(mass, moments, threads);
   const double work = 1.5 * double(points()) * double(features_.size());
   std::vector<double> padded(size() + features_.size() * feature_width, 0.0);
   parallel_for(features_.size(), threads_for(work, threads), [&](std::size_t k) noexcept {
@@ -268,6 +270,7 @@ std::vector<double> EntropicDual::moments(int threads) const {
 // A diag(mass) A' + diag(penalty), lower triangle; a task is a pair of times.
 std::vector<double> EntropicDual::hessian(std::span<const double> mass,
                                           std::span<const double> penalty, int threads) const {
+  if (!dense_.empty()) return dense_hessian(mass, penalty, threads);
   // The points left out add less than a hundredth of the smallest penalty to any diagonal entry.
   const double least = *std::min_element(penalty.begin(), penalty.end());
   const double cutoff = 0.01 * least / double(points());

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
+#include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <mutex>
 #include <numeric>
@@ -62,19 +65,85 @@ double checked_total(std::span<const double> weights) {
 
 }  // namespace
 
-void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
-              std::span<double> out, int threads) {
+namespace {
+
+bool takes_probabilities(Curve curve) noexcept {
+  return curve == Curve::ppf || curve == Curve::isf;
+}
+
+bool acceptable(Curve curve, double x) noexcept {
+  return takes_probabilities(curve) ? x >= 0 && x <= 1 : !std::isnan(x);
+}
+
+// Reads the numbers as integers, which order like positive doubles: the sign bit of the sum of
+// bits tells of a number out of order. Only -0.0 is suspected in vain.
+bool acceptable(Curve curve, std::span<const double> in) noexcept {
+  std::uint64_t suspect = 0;
+  if (takes_probabilities(curve)) {
+    constexpr auto one = std::bit_cast<std::uint64_t>(1.0);
+    for (const double u : in) {
+      const auto bits = std::bit_cast<std::uint64_t>(u);
+      suspect |= bits | (one - bits);
+    }
+  } else {
+    constexpr auto most = std::bit_cast<std::uint64_t>(infinity);
+    for (const double x : in) {
+      suspect |= most - (std::bit_cast<std::uint64_t>(x) & ~(std::uint64_t{1} << 63));
+    }
+  }
+  return (suspect >> 63) == 0 ||
+         std::all_of(in.begin(), in.end(), [=](double x) { return acceptable(curve, x); });
+}
+
+template <bool Checked>
+bool evaluate_blocks(const AnyMarginal& law, Curve curve, std::span<const double> in,
+                     std::span<double> out, int threads) {
+  if (law.foreign(curve)) {
+    if (Checked && !acceptable(curve, in)) return false;
+    law.evaluate(curve, in, out);
+    return true;
+  }
   constexpr std::size_t chunk = 4096;
   const std::size_t chunks = (in.size() + chunk - 1) / chunk;
   const int team = threads_for(law.cost_ns(curve) * double(in.size()), threads);
-  if (law.foreign(curve) || team == 1) {
-    law.evaluate(curve, in, out);
-    return;
-  }
+  std::atomic<bool> good = true;
   parallel_for(chunks, team, [&](std::size_t c) noexcept {
     const std::size_t first = c * chunk, count = std::min(chunk, in.size() - first);
-    law.evaluate(curve, in.subspan(first, count), out.subspan(first, count));
+    const auto some = in.subspan(first, count);
+    if (Checked && !acceptable(curve, some)) {  // while they are in cache
+      good.store(false, std::memory_order_relaxed);
+    } else {
+      law.evaluate(curve, some, out.subspan(first, count));
+    }
   });
+  return good.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void check(Curve curve, std::span<const double> in) {
+  if (acceptable(curve, in)) return;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (acceptable(curve, in[i])) continue;
+    const std::string at = " at position " + std::to_string(i);
+    if (std::isnan(in[i])) {
+      refuse(std::string(takes_probabilities(curve) ? "u" : "x") + " must not be NaN, got NaN" +
+             at);
+    }
+    std::array<char, 32> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), in[i]).ptr;
+    refuse("u must lie in [0, 1], got " + std::string(digits.data(), end) + at);
+  }
+}
+
+void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
+              std::span<double> out, int threads) {
+  evaluate_blocks<false>(law, curve, in, out, threads);
+}
+
+void evaluate_checked(const AnyMarginal& law, Curve curve, std::span<const double> in,
+                      std::span<double> out, int threads) {
+  if (!evaluate_blocks<true>(law, curve, in, out, threads)) check(curve, in);
 }
 
 // Landmarks for the search of quantiles, a few around each component. Their points are laid out

@@ -252,8 +252,10 @@ void Tabulated::build_half(bool upper) {
   const std::int64_t base = std::int64_t{1023 - table_octaves} << table_key_bits;
   for (std::int64_t key = 0; key < table_keys; ++key) {
     const double start = std::bit_cast<double>((base + key) << (52 - table_key_bits));
+    const double next = std::bit_cast<double>((base + key + 1) << (52 - table_key_bits));
     while (start >= left_[c + 1]) ++c;
-    guide_.push_back(static_cast<std::int32_t>(c));
+    const auto cell = static_cast<std::int32_t>(c);
+    guide_.push_back(left_[c + 1] < next ? ~cell : cell);
   }
 }
 
@@ -268,18 +270,13 @@ void Tabulated::evaluate(Curve curve, std::span<const double> in,
   for (std::size_t first = 0; first < in.size(); first += block) {
     const std::size_t n = std::min(block, in.size() - first);
     const auto u = in.subspan(first, n);
-    int any = 0;
-    for (std::size_t i = 0; i < n; ++i) any |= int(u[i] < deepest) | int(u[i] > 1 - deepest);
+    if (!kernels<QuantileKernels>().lookup(table, upper, u.data(), out.data() + first, n)) continue;
     std::size_t count = 0;
-    if (any != 0) {
-      for (std::size_t i = 0; i < n; ++i) {
-        if (u[i] >= deepest && u[i] <= 1 - deepest) continue;
-        deep[count] = u[i];
-        where[count++] = first + i;
-      }
+    for (std::size_t i = 0; i < n; ++i) {
+      if (u[i] >= deepest && u[i] <= 1 - deepest) continue;
+      deep[count] = u[i];
+      where[count++] = first + i;
     }
-    kernels<QuantileKernels>().lookup(table, upper, u.data(), out.data() + first, n);
-    if (count == 0) continue;
     law_.evaluate(curve, std::span(deep).first(count), std::span(answer).first(count));
     for (std::size_t i = 0; i < count; ++i) {  // not past the table's ends, whatever the law says
       const bool low = deep[i] < 0.5;

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <exception>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -30,9 +31,18 @@ inline std::span<double> writable(Array& a) {
 }
 
 // A fresh array aligned to 64 bytes, so that other libraries can adopt it without a copy.
-Array allocate(std::vector<py::ssize_t> shape);
+py::object allocate_aligned(const py::dtype& type, std::span<const py::ssize_t> shape);
+template <class T = double>
+py::array_t<T, py::array::c_style> allocate(std::span<const py::ssize_t> shape) {
+  static const auto* const type = new py::dtype(py::dtype::of<T>());  // outlives the interpreter
+  return py::reinterpret_steal<py::array_t<T, py::array::c_style>>(
+      allocate_aligned(*type, shape).release());
+}
+inline Array allocate(std::initializer_list<py::ssize_t> shape) {
+  return allocate<double>(std::span(shape.begin(), shape.size()));
+}
 inline Array allocate_like(const Array& a) {
-  return allocate({a.shape(), a.shape() + a.ndim()});
+  return allocate<double>(std::span(a.shape(), static_cast<std::size_t>(a.ndim())));
 }
 
 // Long work's line to Python: at most every 50 ms it takes the GIL, lets Ctrl-C through and calls
@@ -73,11 +83,14 @@ void bind_field(py::module_& m);
 void bind_flow(py::module_& m);
 void bind_interpolant(py::module_& m);
 void bind_inverse(py::module_& m);
+void bind_inverse_mixture(py::module_& m);
 void bind_marginal(py::module_& m);
+void bind_network(py::module_& m);
 void bind_numeric(py::module_& m);
 void bind_parallel(py::module_& m);
 void bind_plan(py::module_& m);
 void bind_sort(py::module_& m);
+void bind_theory(py::module_& m);
 void bind_wasserstein(py::module_& m);
 void bind_quantile(py::module_& m);
 

@@ -13,7 +13,7 @@ namespace {
 py::array points(std::span<const double> x, std::size_t dim) {
   std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(x.size() / dim)};
   if (dim > 1) shape.push_back(static_cast<py::ssize_t>(dim));
-  Array out = allocate(shape);
+  Array out = allocate<double>(shape);
   std::copy(x.begin(), x.end(), out.mutable_data());
   return out;
 }

@@ -75,22 +75,28 @@ py::tuple integrate_points(const Field& field, const Array& x, double t0, double
   const Array times = asked ? t_eval.cast<Array>() : Array();
   const Shape each = asked ? Shape{times.size()} : Shape{};
 
-  Array end = allocate(place), reached = allocate(point);
-  Array carried = allocate(carries ? along : Shape{0});
-  Array x_eval = allocate(asked ? each + place : Shape{0});
-  Array carried_eval = allocate(asked && carries ? each + along : Shape{0});
-  Counts steps(point), rejected(point), evaluations(point);
-  py::array_t<std::uint8_t, py::array::c_style> status(point);
+  Array end = allocate<double>(place), reached = allocate<double>(point);
+  Array carried, x_eval, carried_eval;
+  if (carries) carried = allocate<double>(along);
+  if (asked) x_eval = allocate<double>(each + place);
+  if (asked && carries) carried_eval = allocate<double>(each + along);
+  auto steps = allocate<std::int32_t>(point), rejected = allocate<std::int32_t>(point),
+       evaluations = allocate<std::int32_t>(point);
+  auto status = allocate<std::uint8_t>(point);
   static_assert(sizeof(FlowStatus) == 1);
   Watch watch(progress);
   options.progress = watch.progress();
   std::unique_ptr<DenseFlow> all = dense ? std::make_unique<DenseFlow>() : nullptr;
-  const FlowView out{
-      writable(end),         writable(carried),
-      writable(reached),     {reinterpret_cast<FlowStatus*>(status.mutable_data()), points},
-      counts(steps),         counts(rejected),
-      counts(evaluations),   writable(x_eval),
-      writable(carried_eval)};
+  const std::span<double> nothing;
+  const FlowView out{writable(end),
+                     carries ? writable(carried) : nothing,
+                     writable(reached),
+                     {reinterpret_cast<FlowStatus*>(status.mutable_data()), points},
+                     counts(steps),
+                     counts(rejected),
+                     counts(evaluations),
+                     asked ? writable(x_eval) : nothing,
+                     asked && carries ? writable(carried_eval) : nothing};
   const auto xs = view(x);
   const auto ts = asked ? view(times) : std::span<const double>();
   {
@@ -100,9 +106,13 @@ py::tuple integrate_points(const Field& field, const Array& x, double t0, double
   watch.rethrow();
   const bool ok = std::all_of(out.status.begin(), out.status.end(),
                               [](FlowStatus s) { return s == FlowStatus::ok; });
-  return py::make_tuple(sealed(end), sealed(carried), sealed(reached), sealed(status),
-                        sealed(steps), sealed(rejected), sealed(evaluations), sealed(x_eval),
-                        sealed(carried_eval), std::move(all), ok, error_of(field));
+  const auto if_any = [](bool wanted, Array& array) {
+    return wanted ? sealed(array) : py::object(py::none());
+  };
+  return py::make_tuple(sealed(end), if_any(carries, carried), sealed(reached), sealed(status),
+                        sealed(steps), sealed(rejected), sealed(evaluations), if_any(asked, x_eval),
+                        if_any(asked && carries, carried_eval), std::move(all), ok,
+                        error_of(field));
 }
 
 }  // namespace

@@ -55,6 +55,12 @@ void bind_inverse(py::module_& m) {
            }),
            "x0"_a.noconvert(), "x1"_a.noconvert(), "reference"_a.noconvert(), "features"_a,
            "degree"_a)
+      .def(py::init([](const Array& reference, const Array& features) {
+             const auto r = view(reference), f = view(features);
+             py::gil_scoped_release release;
+             return EntropicDual(r, std::vector<double>(f.begin(), f.end()));
+           }),
+           "reference"_a.noconvert(), "features"_a.noconvert())
       .def_property_readonly("size", &EntropicDual::size)
       .def(
           "solve",

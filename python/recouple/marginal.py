@@ -44,36 +44,44 @@ class Marginal:
     def pdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Density at x."""
         self._require_density("pdf")
-        return self._evaluate(self._core.pdf, "x", x, num_threads)
+        y = self._core.pdf(x, num_threads)
+        return self._evaluate(self._core.pdf, "x", x, num_threads) if y is None else y
 
     def logpdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Logarithm of the density at x, without underflow."""
         self._require_density("logpdf")
-        return self._evaluate(self._core.logpdf, "x", x, num_threads)
+        y = self._core.logpdf(x, num_threads)
+        return self._evaluate(self._core.logpdf, "x", x, num_threads) if y is None else y
 
     def cdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """P(X <= x), accurate relative to itself."""
-        return self._evaluate(self._core.cdf, "x", x, num_threads)
+        y = self._core.cdf(x, num_threads)
+        return self._evaluate(self._core.cdf, "x", x, num_threads) if y is None else y
 
     def logcdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Logarithm of P(X <= x), accurate in both tails."""
-        return self._evaluate(self._core.logcdf, "x", x, num_threads)
+        y = self._core.logcdf(x, num_threads)
+        return self._evaluate(self._core.logcdf, "x", x, num_threads) if y is None else y
 
     def sf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """P(X > x), accurate relative to itself."""
-        return self._evaluate(self._core.sf, "x", x, num_threads)
+        y = self._core.sf(x, num_threads)
+        return self._evaluate(self._core.sf, "x", x, num_threads) if y is None else y
 
     def logsf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Logarithm of P(X > x), accurate in both tails."""
-        return self._evaluate(self._core.logsf, "x", x, num_threads)
+        y = self._core.logsf(x, num_threads)
+        return self._evaluate(self._core.logsf, "x", x, num_threads) if y is None else y
 
     def ppf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Quantile: the least x with P(X <= x) >= u."""
-        return self._evaluate(self._core.ppf, "u", u, num_threads)
+        y = self._core.ppf(u, num_threads)
+        return self._evaluate(self._core.ppf, "u", u, num_threads) if y is None else y
 
     def isf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
         """Upper quantile, the x with P(X > x) = u: keeps its accuracy where 1 - u would round."""
-        return self._evaluate(self._core.isf, "u", u, num_threads)
+        y = self._core.isf(u, num_threads)
+        return self._evaluate(self._core.isf, "u", u, num_threads) if y is None else y
 
     def rvs(
         self,
@@ -111,19 +119,13 @@ class Marginal:
         return float(lower), float(upper)
 
     def _evaluate(self, curve: Any, name: str, value: Any, num_threads: int | None) -> Any:
-        threads = 0 if num_threads is None else thread_count(num_threads)
-        kind = type(value)
-        if kind is float:
-            return curve(value)
-        if kind is np.ndarray and value.dtype == np.float64 and value.flags.c_contiguous:
-            return curve(value, threads) if value.ndim else curve(float(value))
+        """Evaluate at what the core did not take as it came: settle its kind, or refuse it."""
+        threads = thread_count(num_threads) or None
         given = np.asarray(value)
-        points = real_array(name, given, finite=False, empty=True)
-        if given.ndim == 0:
-            y = curve(float(points))
-            return np.float32(y) if given.dtype == np.float32 else y
-        y = curve(points, threads)
-        return y.astype(np.float32) if given.dtype == np.float32 else y
+        y = curve(real_array(name, given, finite=False, empty=True), threads)
+        if given.dtype != np.float32:
+            return y
+        return np.float32(y) if given.ndim == 0 else y.astype(np.float32)
 
     def _require_density(self, curve: str) -> None:
         if not self.has_density:

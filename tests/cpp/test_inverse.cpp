@@ -167,3 +167,24 @@ TEST_CASE("bad input is refused before any memory is touched") {
   CHECK_THROWS_AS(dual.solve(x, x, {}), std::invalid_argument);
   CHECK_THROWS_AS(dual.uncertainty(mass, zero, g), std::invalid_argument);
 }
+
+TEST_CASE("the dual over any points meets its optimality conditions, whatever the threads") {
+  const std::size_t points = 700, count = 70;  // more than a panel, and a part of one
+  std::vector<double> reference(points, 1.0 / double(points)), features(count * points);
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t p = 0; p < points; ++p) {
+      features[i * points + p] = std::sin(double(i + 1) * 0.013 * double(p) + double(i));
+    }
+  }
+  std::vector<double> moments(count, 0.05), penalty(count, 1e-3);
+  EntropicDual one(reference, features), two(reference, features);
+  const DualStage stage = one.solve(moments, penalty, {60, 1e-14, 1});
+  two.solve(moments, penalty, {60, 1e-14, 2});
+  CHECK(stage.status == DualStatus::converged);
+  const auto found = one.moments(1);
+  for (std::size_t i = 0; i < count; ++i) {
+    CHECK(found[i] + penalty[i] * one.theta()[i] == doctest::Approx(moments[i]).epsilon(1e-8));
+    CHECK(one.theta()[i] == two.theta()[i]);
+  }
+  CHECK_THROWS_AS(EntropicDual(reference, std::vector<double>(points + 1)), std::invalid_argument);
+}

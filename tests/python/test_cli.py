@@ -131,7 +131,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("", "holds no rows"),
         ("t,x\n", "holds no rows"),
         ("t,x\n0.5,1\n0.5,2\n", "one time only"),
-        ("t,x\n0.5,1\n0.2,2\n", "line 3: rows must be sorted by t"),
         ("t,x\n0,1\n1,nan\n", "line 3: t and x must be finite"),
         ("t,x\n0,1\n1\n", "line 3: need two numbers"),
         ("t,x\n0,1\n1,tea\n", "line 3: need two numbers"),
@@ -189,9 +188,17 @@ def test_a_csv_from_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Pat
 def test_a_recovery_that_did_not_converge_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "teacher_c.py").write_text("def velocity(t, x):\n    return -3 * x\n")
+    (tmp_path / "teacher_distil.py").write_text("def velocity(t, x):\n    return -3 * x\n")
     monkeypatch.chdir(tmp_path)
-    words = ("recover", "--field", "teacher_c:velocity", "--source", "normal(0,1)", "--grid", "32")
+    words = (
+        "recover",
+        "--field",
+        "teacher_distil:velocity",
+        "--source",
+        "normal(0,1)",
+        "--grid",
+        "32",
+    )
     assert run(*words) == 1
     assert "inconsistent" in capsys.readouterr().out
 
@@ -206,3 +213,96 @@ def test_a_source_may_be_a_file_of_samples(
         run("recover", "--field", "teacher_b:velocity", "--source", "x0.npy", "--grid", "32") == 0
     )
     assert "verdict" in capsys.readouterr().out
+
+
+def test_rows_of_a_csv_come_in_any_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    x0, x1 = rng.normal(size=(2, 400))
+    rows = [(t, x) for t in (0.0, 0.5, 1.0) for x in (1 - t) * x0 + t * x1]
+    lines = [f"{t},{x}" for t, x in rows]
+    found = []
+    for order in (range(len(rows)), rng.permutation(len(rows))):
+        path = tmp_path / "cloud.csv"
+        path.write_text("t,x\n" + "\n".join(lines[i] for i in order))
+        assert run("recover", "--snapshots", str(path), "--grid", "32", "--json") in (0, 1)
+        found.append(json.loads(capsys.readouterr().out)["error_bars"]["correlation"]["value"])
+    assert found[0] == pytest.approx(
+        found[1], abs=0.05
+    )  # halves of other samples choose the penalty
+
+
+def test_distill_writes_a_sampler_and_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "teacher_distil.py").write_text(
+        "def velocity(t, x):\n"
+        "    return (2 * t - 1) * 0.5 * x / ((1 - t) ** 2 + t * (1 - t) + t * t)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "sampler.npz"
+    arguments = [
+        "distill",
+        "--field",
+        "teacher_distil:velocity",
+        "--source",
+        "normal(0,1)",
+        "--grid",
+        "48",
+    ]
+    code = run(*arguments, "--samples", "2000", "--out", str(out), "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert report["recovery"]["verdict"] == "unique"
+    assert report["report"]["w2"] < 4 * report["report"]["w2_floor"]
+    assert rc.load_sampler(out)([0.0], rng=1).shape == (1,)
+
+
+def fake_script(folder: Path, body: str) -> Path:
+    path = folder / "bench_fake.py"
+    path.write_text(
+        "import argparse, json\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--json')\n"
+        "parser.add_argument('--quick', action='store_true')\n"
+        "arguments = parser.parse_args()\n" + body
+    )
+    return path
+
+
+def test_bench_sums_up_what_the_scripts_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"name": "fast", "ratio": 3.0, "target": 2.0, "holds": True},
+        {"name": "small", "ratio": 0.5, "target": 0.4, "holds": False, "sense": "at most"},
+        {"name": "told", "ratio": 1.0, "target": None},
+    ]
+    script = fake_script(tmp_path, f"json.dump({rows!r}, open(arguments.json, 'w'))\n")
+    monkeypatch.setattr("recouple.bench.peer_scripts", lambda: {"fake": script})
+    assert run("bench") == 1  # a target was missed
+    out = capsys.readouterr().out
+    assert "1 of 2 targets met" in out
+    assert "<= 0.4" in out
+    assert run("bench", "fake", "--json") == 1
+    verdicts = [row["verdict"] for row in json.loads(capsys.readouterr().out)]
+    assert verdicts == ["met", "missed", "-"]
+    script = fake_script(tmp_path, "import no_such_peer\n")
+    assert run("bench") == 1
+    assert "did not run: ModuleNotFoundError" in capsys.readouterr().out
+    assert run("bench", "unheard") == 2
+    assert "rooms must be among fake" in capsys.readouterr().err
+
+
+def test_the_peer_scripts_travel_with_the_package() -> None:
+    from recouple import bench
+
+    assert {"quantile", "flow", "wasserstein", "plan"} <= bench.peer_scripts().keys()
+
+
+def test_native_benchmarks_need_a_folder_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", "--native", str(tmp_path)) == 2
+    assert "native must be a folder of executables" in capsys.readouterr().err

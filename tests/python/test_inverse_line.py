@@ -89,13 +89,12 @@ def test_the_schroedinger_reference_has_its_marginals_and_its_correlation() -> N
 @pytest.mark.parametrize("decreasing", [False, True])
 @pytest.mark.parametrize("level", [0.0, 0.03])
 def test_a_map_is_recognised_and_read_off_one_end(decreasing: bool, level: float) -> None:
-    mixed = rc.NormalMixture([0.4, 0.6], [-1.0, 0.8], [0.5, 0.4])
-    truth = rc.monotone_plan(rc.Normal(0, 1), mixed, decreasing=decreasing)
-    rec = rc.recover_plan(rough(truth, level, 1), truth.source, mixed)
+    # The paths of the decreasing map meet at t = 1 / 1.7, between the steps of the tracing.
+    truth = rc.monotone_plan(rc.Normal(0, 1), rc.Normal(0.3, 0.7), decreasing=decreasing)
+    rec = rc.recover_plan(rough(truth, level, 1), truth.source, truth.target)
     assert rec.family == "graph"
-    x = truth.source.ppf(np.linspace(0.01, 0.99, 50))
     # Rearranged onto the target, a monotone map has no error left.
-    np.testing.assert_allclose(rec.plan.transport(x), truth.transport(x), atol=1e-8)
+    np.testing.assert_allclose(rec.plan.cov, truth.cov, atol=1e-12)
     assert "function of X0" in rec.reason
 
 
@@ -217,7 +216,9 @@ def test_error_bars_of_noisy_fields_hold_what_they_claim() -> None:
         ):
             low, high = rec.error_bars[name].interval(0.9)
             inside, total = inside + (low <= truth <= high), total + 1
-    assert inside >= 0.75 * total  # 12 of 15; at a coverage of .9 fewer come once in 20 seeds, and these are fixed
+    assert (
+        inside >= 0.75 * total
+    )  # 12 of 15; at a coverage of .9 fewer come once in 20 seeds, and these are fixed
     # Told by the two ends within a factor of two: one random function of a few waves.
     assert 0.01 < np.median(level) < 0.04
 

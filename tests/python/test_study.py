@@ -1,11 +1,17 @@
-"""The demo's figures, which the README quotes."""
+"""The demo's figures, which the README quotes, and the validation experiments."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import recouple as rc
 from recouple import study
+from recouple.cli import main
+from recouple.study.images import gaussian_heads
 
 
 def test_the_engel_data_are_whole() -> None:
@@ -27,3 +33,54 @@ def test_the_demo_recovers_the_households() -> None:
     assert result.w2_one_step <= 3 * result.w2_floor
     assert result.w2_ode <= 3 * result.w2_floor
     assert "total variation" in result.table()
+
+
+def test_experiments_find_what_they_should_and_can_be_written(tmp_path: Path) -> None:
+    told: list[str] = []
+    results = study.validate(["floor", "orders"], rng=1, told=lambda found: told.append(found.name))
+    assert told == ["floor", "orders"]
+    for found in results:
+        assert all(check.met for check in found.checks), found.text()
+        assert found.title in found.markdown()
+    written = study.write(results, tmp_path / "out")
+    names = {path.name for path in written}
+    assert {"study.json", "study.md", "orders.png"} <= names
+    read = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert [each["name"] for each in read["experiments"]] == told
+    assert read["experiments"][0]["seed"] == 1
+
+
+def test_gaps_are_means_of_a_difference_the_draw_does_not_move() -> None:
+    from recouple.study.generalisation import _gap
+
+    fresh = [_gap(50, 8, shared=False, heads=False, seed=k) for k in range(6)]
+    shared = [_gap(50, 8, shared=True, heads=False, seed=k) for k in range(6)]
+    assert 0 < np.mean(fresh) < np.mean(shared)
+
+
+def test_gaussian_heads_are_the_gaussian_field_at_their_times() -> None:
+    draw = np.random.default_rng(0)
+    cov = np.diag([0.5, 2.0, 1.0])
+    times = np.linspace(0, 1, 5)
+    net = gaussian_heads(cov, 20, times, draw)
+    zeros = np.zeros(3)
+    field = rc.velocity_field(rc.GaussianPlan(zeros, zeros, np.eye(3), np.zeros((3, 3)), cov))
+    x = draw.standard_normal((10, 3))
+    for t in times:
+        np.testing.assert_allclose(net(float(t), x), field(float(t), x), atol=1e-5)  # float32
+    with pytest.raises(ValueError, match="width must be at least 2 D = 6"):
+        gaussian_heads(cov, 5, times, draw)
+
+
+def test_an_experiment_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="names must be among all, floor"):
+        study.validate("nothing")
+
+
+def test_the_command_runs_experiments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["study", "floor", "--seed", "2", "--json", "--out", str(tmp_path)]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["name"] == "floor"
+    assert found["seed"] == 2
+    assert (tmp_path / "study.md").is_file()
+    assert main(["study", "nothing"]) == 2

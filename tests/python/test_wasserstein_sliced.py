@@ -70,18 +70,20 @@ def test_gradients_are_the_limits_of_differences(p: float, power: bool) -> None:
     X, Y, a = rng.normal(size=(5, 2)), rng.normal(size=(7, 2)) + 0.3, rng.random(5) + 0.1
     theta = rng.normal(size=(9, 2))
 
-    def value(X: Any, Y: Any) -> float:
-        return rc.sliced_wasserstein(X, Y, a, p=p, projections=theta, power=power).distance
-
-    gradient = rc.sliced_wasserstein_grad(X, Y, a, p=p, projections=theta, power=power)
-    assert gradient.distance == pytest.approx(value(X, Y), rel=1e-12)
+    given: dict[str, Any] = {"X": X, "Y": Y, "a": a, "b": rng.random(7) + 0.1}
+    options: Any = {"p": p, "projections": theta, "power": power}
+    gradient = rc.sliced_wasserstein_grad(**given, **options)
+    start = rc.sliced_wasserstein(**given, **options).distance
+    assert gradient.distance == pytest.approx(start, rel=1e-12)
     h = 1e-6  # central differences, as for the line
-    for found, on_x in ((gradient.X, 1), (gradient.Y, 0)):
-        for k in np.ndindex(found.shape):
-            step = np.zeros(found.shape)
+    for name, array in given.items():
+        found = getattr(gradient, name)
+        assert found.shape == array.shape
+        for k in np.ndindex(array.shape):
+            step = np.zeros(array.shape)
             step[k] = h
             up, down = (
-                value(X + sign * step if on_x else X, Y if on_x else Y + sign * step)
+                rc.sliced_wasserstein(**{**given, name: array + sign * step}, **options).distance
                 for sign in (1, -1)
             )
             assert found[k] == pytest.approx((up - down) / (2 * h), rel=1e-6, abs=1e-8)

@@ -72,7 +72,15 @@ struct DenseFlow {
 };
 
 // Where each trajectory ended (t is the end of the interval for those that are ok), and its points
-// at the times asked for: NaN at times it did not reach.
+// at the times asked for, NaN at times it did not reach: in memory that the caller holds.
+struct FlowView {
+  std::span<double> x, carried, t;
+  std::span<FlowStatus> status;
+  std::span<std::int32_t> steps, rejected, evaluations;
+  std::span<double> x_eval, carried_eval;
+};
+
+// The same in memory of its own.
 struct Flow {
   std::vector<double> x;        // (n, D)
   std::vector<double> carried;  // (n, carried_width)
@@ -83,14 +91,9 @@ struct Flow {
   std::vector<double> carried_eval;  // (t_eval.size(), n, carried_width)
 
   bool ok() const noexcept;
-};
-
-// The same as views into memory that the caller holds.
-struct FlowView {
-  std::span<double> x, carried, t;
-  std::span<FlowStatus> status;
-  std::span<std::int32_t> steps, rejected, evaluations;
-  std::span<double> x_eval, carried_eval;
+  FlowView view() noexcept {
+    return {x, carried, t, status, steps, rejected, evaluations, x_eval, carried_eval};
+  }
 };
 
 // Solves from t0 to t1, forwards or backwards. x holds points, row-major (n, D); t_eval is monotone

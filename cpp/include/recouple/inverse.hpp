@@ -71,6 +71,9 @@ class EntropicDual {
   EntropicDual(std::span<const double> x0, std::span<const double> x1,
                std::span<const double> reference, std::vector<SplineFeatures> features, int degree);
 
+  // The same dual over any points: features are rows of values at them, (n, points).
+  EntropicDual(std::span<const double> reference, std::vector<double> features);
+
   std::size_t points() const noexcept { return reference_.size(); }
   std::size_t size() const noexcept { return offset_.back(); }  // number of features in all
 
@@ -110,7 +113,13 @@ class EntropicDual {
   std::vector<double> hessian(std::span<const double> mass, std::span<const double> penalty,
                               int threads) const;
 
+  void update_dense(std::span<const double> theta, std::span<double> mass, int threads) const;
+  void dense_moments(std::span<const double> mass, std::span<double> moments, int threads) const;
+  std::vector<double> dense_hessian(std::span<const double> mass, std::span<const double> penalty,
+                                    int threads) const;
+
   int degree_;
+  std::vector<double> dense_;  // values of features that are not splines
   std::vector<SplineFeatures> features_;
   std::vector<std::size_t> offset_;  // of each time's features, and the total
   std::vector<double> reference_, mass_, theta_;

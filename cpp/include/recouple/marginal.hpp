@@ -145,6 +145,13 @@ class AnyMarginal {
 void evaluate(const AnyMarginal& law, Curve curve, std::span<const double> in,
               std::span<double> out, int threads);
 
+// Throws std::invalid_argument on NaN, and on probabilities outside [0, 1], naming the first.
+void check(Curve curve, std::span<const double> in);
+
+// Both at once, each block while it is in cache; if it throws, what `out` holds means nothing.
+void evaluate_checked(const AnyMarginal& law, Curve curve, std::span<const double> in,
+                      std::span<double> out, int threads);
+
 // sum_k w_k N(m_k, s_k^2). Weights are positive and sum to 1. Many components of one standard
 // deviation (kernel-smoothed samples) are kept sorted, and each point visits only those near it.
 class NormalMixture {

@@ -30,6 +30,15 @@ struct EachTime {
   double db(std::size_t i) const noexcept { return db_[i]; }
 };
 
+struct LinearTimes {  // of the linear interpolant
+  static constexpr bool shared = false;
+  const double* t;
+  double a(std::size_t i) const noexcept { return 1 - t[i]; }
+  double b(std::size_t i) const noexcept { return t[i]; }
+  static constexpr double da(std::size_t) noexcept { return -1; }
+  static constexpr double db(std::size_t) noexcept { return 1; }
+};
+
 // 1 / sqrt(s) to 1 ulp for s in [1e-300, 1e300], where division and square root would cost thrice
 // as much: a start from the bits of s (Lomont 2003), 3.4 % off, and two steps of fourth order.
 inline double reciprocal_root(double s) noexcept {
@@ -68,14 +77,20 @@ inline double exp_within(double x) noexcept {
   return p * __builtin_bit_cast(double, bits << 52);
 }
 
-// Component k of a mixture at point i: standard deviation of X_t (its inverse), distance from the
-// mean, and half its square in units of the variance.
+// Component k of a mixture at point i: the inverse standard deviation of X_t and the slope of its
+// velocity, Cov(dX_t/dt, X_t) / Var X_t; and the distance from its mean.
+struct Spread {
+  double inverse, slope;
+};
 template <class Time>
-inline double inverse_std(const MixtureView& m, const Time& at, std::size_t k,
-                          std::size_t i) noexcept {
-  const double z0 = at.a(i) * m.root00[k] + at.b(i) * m.root10[k];
-  const double z1 = at.a(i) * m.root01[k] + at.b(i) * m.root11[k];
-  return reciprocal_root(z0 * z0 + z1 * z1 + no_variance);
+inline Spread spread(const MixtureView& m, const Time& at, std::size_t k, std::size_t i) noexcept {
+  const double a = at.a(i), b = at.b(i), da = at.da(i), db = at.db(i);
+  const double z0 = a * m.root00[k] + b * m.root10[k];
+  const double z1 = a * m.root01[k] + b * m.root11[k];
+  const double dz0 = da * m.root00[k] + db * m.root10[k];
+  const double dz1 = da * m.root01[k] + db * m.root11[k];
+  const double inverse = reciprocal_root(z0 * z0 + z1 * z1 + no_variance);
+  return {inverse, (z0 * dz0 + z1 * dz1) * inverse * inverse};
 }
 template <class Time>
 inline double distance(const MixtureView& m, const Time& at, const double* x, std::size_t k,
@@ -93,7 +108,8 @@ void mixture_block(const MixtureView& m, const Time at, const double* __restrict
                    double* __restrict v, double* __restrict div, std::size_t n) noexcept {
   constexpr std::size_t together = 8;
   double least[lanes], mass[lanes], flux[lanes], slope_sum[lanes], score[lanes], cross[lanes];
-  double exponent[together][lanes], root[together][lanes];
+  double exponent[together][lanes];
+  double inverse[together][lanes], slope[together][lanes];  // at one time, worked out anew
   for (std::size_t i = 0; i < n; ++i) {
     least[i] = __builtin_inf(), mass[i] = flux[i] = 0;
     if (with_div) slope_sum[i] = score[i] = cross[i] = 0;
@@ -104,10 +120,10 @@ void mixture_block(const MixtureView& m, const Time at, const double* __restrict
     for (std::size_t i = 0; first > 0 && i < n; ++i) before[i] = least[i];
     for (std::size_t j = 0; j < count; ++j) {
       for (std::size_t i = 0; i < n; ++i) {
-        const double inverse = inverse_std(m, at, first + j, i);
-        const double d = distance(m, at, x, first + j, i) * inverse;
+        const Spread here = spread(m, at, first + j, i);
+        const double d = distance(m, at, x, first + j, i) * here.inverse;
         const double q = 0.5 * d * d;
-        if (!Time::shared) root[j][i] = inverse;
+        if (!Time::shared) inverse[j][i] = here.inverse, slope[j][i] = here.slope;
         exponent[j][i] = q;
         least[i] = q < least[i] ? q : least[i];
       }
@@ -134,23 +150,17 @@ void mixture_block(const MixtureView& m, const Time at, const double* __restrict
       const std::size_t k = first + j;
       const double weight = m.weight[k];
       for (std::size_t i = 0; i < n; ++i) {
-        const double a = at.a(i), b = at.b(i), da = at.da(i), db = at.db(i);
-        const double z0 = a * m.root00[k] + b * m.root10[k];
-        const double z1 = a * m.root01[k] + b * m.root11[k];
-        const double cov =
-            z0 * (da * m.root00[k] + db * m.root10[k]) + z1 * (da * m.root01[k] + db * m.root11[k]);
-        const double inverse = Time::shared ? inverse_std(m, at, k, i) : root[j][i];
-        const double inverse2 = inverse * inverse;
+        const Spread here = Time::shared ? spread(m, at, k, i) : Spread{inverse[j][i], slope[j][i]};
         const double d = distance(m, at, x, k, i);
-        const double e = weight * inverse * share(j, i);
-        const double slope = cov * inverse2;
-        const double u = da * m.mean0[k] + db * m.mean1[k] + slope * d;
+        const double e = weight * here.inverse * share(j, i);
+        const double u = at.da(i) * m.mean0[k] + at.db(i) * m.mean1[k] + here.slope * d;
         mass[i] += e;
         flux[i] += e * u;
         if (with_div) {
-          slope_sum[i] += e * slope;
-          score[i] -= e * inverse2 * d;
-          cross[i] -= e * inverse2 * d * u;
+          const double pull = here.inverse * here.inverse * d;
+          slope_sum[i] += e * here.slope;
+          score[i] -= e * pull;
+          cross[i] -= e * pull * u;
         }
       }
     };
@@ -193,6 +203,14 @@ void mixture_velocity_each(const MixtureView& m, const double* a, const double* 
   for (std::size_t i = 0; i < n; i += lanes) {
     mixture_blocks(m, EachTime{a + i, b + i, da + i, db + i}, x + i, v + i,
                    div != nullptr ? div + i : nullptr, n - i < lanes ? n - i : lanes);
+  }
+}
+
+void mixture_velocity_linear(const MixtureView& m, const double* t, const double* x, double* v,
+                             double* div, std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; i += lanes) {
+    mixture_blocks(m, LinearTimes{t + i}, x + i, v + i, div != nullptr ? div + i : nullptr,
+                   n - i < lanes ? n - i : lanes);
   }
 }
 
@@ -273,7 +291,7 @@ void grid_lines(const GridLines& g, const double* x, double* density, double* fl
 template <>
 const FieldKernels& FieldKernels::at<level_of_this_file>() noexcept {
   static constexpr FieldKernels table{&recouple::mixture_velocity, &recouple::mixture_velocity_each,
-                                      &recouple::grid_lines};
+                                      &recouple::mixture_velocity_linear, &recouple::grid_lines};
   return table;
 }
 

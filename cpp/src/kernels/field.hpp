@@ -32,6 +32,9 @@ struct FieldKernels {
   void (*mixture_velocity_each)(const MixtureView& plan, const double* a, const double* b,
                                 const double* da, const double* db, const double* x, double* v,
                                 double* div, std::size_t n) noexcept;
+  // The same for the linear interpolant at times t[i].
+  void (*mixture_velocity_linear)(const MixtureView& plan, const double* t, const double* x,
+                                  double* v, double* div, std::size_t n) noexcept;
   // Integrals along each line of the density and of the density times the velocity, and, if slopes
   // is not null (2 n), their derivatives in x one after the other.
   void (*grid_lines)(const GridLines& lines, const double* x, double* density, double* flux,

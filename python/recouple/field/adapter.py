@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,13 @@ from recouple.field.base import VelocityField
 
 __all__ = ["FieldReport", "as_field", "check_field"]
 
-_ORDERS = ("auto", "tx", "xt", "kw")
+_ORDERS = ("auto", "tx", "xt", "kw", "rows")
 _TIMES = ("auto", "scalar", "points", "column")
 _TIME_NAMES = ("t", "time", "times", "timestep", "timesteps", "s")
-_POINT_NAMES = ("x", "xt", "x_t", "xs", "y", "z", "points", "input", "inputs", "state")
+_POINT_NAMES = (
+    ("x", "xt", "x_t", "xs", "y", "z", "points", "input", "inputs", "state")
+    + ("sample", "latents", "hidden_states")  # as diffusers names them
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,12 @@ class FieldReport:
 
     def summary(self) -> str:
         """Say it in a sentence a line."""
-        calls = {"tx": "f(t, x)", "xt": "f(x, t)", "kw": "f(x=..., t=...)"}[self.order]
+        calls = {
+            "tx": "f(t, x)",
+            "xt": "f(x, t)",
+            "kw": "f(x=..., t=...)",
+            "rows": "f(rows (x, t))",
+        }[self.order]
         shapes = {"scalar": "a number", "points": "shape (n,)", "column": "shape (n, 1)"}[
             self.times
         ]
@@ -72,35 +81,75 @@ class _Adapter:
         self.names = names
 
     def __call__(self, t: Any, x: Any) -> Any:
-        n = len(x)
-        at: Any = t
         if self.times == "scalar" and np.ndim(t):
             pieces = np.empty_like(x)
             for time in np.unique(t):
                 pieces[t == time] = self(float(time), x[t == time])
             return pieces
-        if self.times != "scalar":
-            at = np.ascontiguousarray(np.broadcast_to(np.asarray(t, dtype=np.float64), (n,)))
+        at: Any = t
+        if self.times != "scalar" or self.order == "rows":
+            at = np.array(np.broadcast_to(np.asarray(t, dtype=np.float64), (len(x),)))
             at = at[:, None] if self.times == "column" else at
-        points = x[:, None] if self.dim == 1 and self.kind == "torch" else x
+        if self.order == "rows":
+            given: tuple[Any, ...] = (np.column_stack([x, at]),)
+        elif self.kind == "torch":
+            given = (x.reshape(-1, self.dim), at)
+        else:
+            given = (x, at)
         if self.kind == "torch":
-            return self._torch(at, points).reshape(x.shape)
-        return np.asarray(self._call(at, points), dtype=np.float64)
+            return self._torch(given).reshape(x.shape)
+        values = np.asarray(self._call(*given), dtype=np.float64)
+        return values.reshape(x.shape) if values.shape == (*x.shape, 1) else values
 
-    def _call(self, t: Any, x: Any) -> Any:
+    def _call(self, x: Any, *t: Any) -> Any:
         if self.order == "kw":
-            return self.function(**{self.names[0]: x, self.names[1]: t})
-        return self.function(x, t) if self.order == "xt" else self.function(t, x)
+            return self.function(**{self.names[0]: x, self.names[1]: t[0]})
+        return self.function(*t, x) if self.order == "tx" else self.function(x, *t)
 
-    def _torch(self, t: Any, x: Any) -> Any:
+    def _torch(self, given: tuple[Any, ...]) -> Any:
         import torch
 
         parameter = next(iter(self.function.parameters()), None)
         like = {} if parameter is None else {"dtype": parameter.dtype, "device": parameter.device}
-        with torch.no_grad():
-            time = torch.as_tensor(t, **(like or {"dtype": torch.float64}))
-            values = self._call(time, torch.as_tensor(x, **(like or {"dtype": torch.float64})))
-        return values.detach().cpu().numpy().astype(np.float64)
+        like = like or {"dtype": torch.float64}
+        with torch.no_grad(), _evaluating(self.function):
+            values = self._call(*(torch.as_tensor(array, **like) for array in given))
+        if isinstance(values, Mapping):  # diffusers wraps what it returns
+            values = next(iter(values.values()))
+        elif isinstance(values, tuple | list):
+            values = values[0]
+        return values.detach().to("cpu", torch.float64).numpy()
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """Evaluation mode, each part of the module back in its own mode afterwards."""
+    training = [part for part in module.modules() if part.training]
+    for part in training:  # not eval(), which programs read from files refuse
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+class _Batched:
+    """A callable given no more than so many points at once."""
+
+    __slots__ = ("function", "most")
+
+    def __init__(self, function: Any, most: int):
+        self.function = function
+        self.most = most
+
+    def __call__(self, t: Any, x: Any) -> Any:
+        if len(x) <= self.most:
+            return self.function(t, x)
+        parts = [slice(first, first + self.most) for first in range(0, len(x), self.most)]
+        return np.concatenate(
+            [np.asarray(self.function(t[p] if np.ndim(t) else t, x[p])) for p in parts]
+        )
 
 
 def _kind(function: Any) -> str:
@@ -110,6 +159,8 @@ def _kind(function: Any) -> str:
 
 def _names(function: Any) -> list[str]:
     target = function.forward if _kind(function) == "torch" else function
+    if hasattr(target, "schema"):  # TorchScript keeps the names there, self first
+        return [argument.name for argument in target.schema.arguments][1:]
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):
@@ -121,8 +172,8 @@ def _likely_order(names: list[str]) -> list[str]:
     """Orders of arguments to try, the one their names suggest first."""
     lead = [name.lower() for name in names]
     if lead and lead[0] in _POINT_NAMES and any(name in _TIME_NAMES for name in lead[1:]):
-        return ["xt", "kw", "tx"]
-    return ["tx", "xt", "kw"]
+        return ["xt", "kw", "tx", "rows"]
+    return ["tx", "xt", "kw", "rows"]
 
 
 def _keywords(names: list[str]) -> tuple[str, str]:
@@ -180,6 +231,7 @@ def as_field(
     *,
     order: str = "tx",
     times: str = "points",
+    batch: int | None = None,
 ) -> VelocityField:
     """Turn a callable into a field.
 
@@ -193,12 +245,15 @@ def as_field(
         it is.
     dim : int
         Dimension D.
-    order : "tx", "xt", "kw" or "auto"
-        Called as f(t, x), f(x, t), or by keyword, with the names of its own arguments ("x" and "t"
-        if it does not say). "auto" tries what the names suggest first.
+    order : "tx", "xt", "kw", "rows" or "auto"
+        Called as f(t, x), f(x, t), by keyword, with the names of its own arguments ("x" and "t"
+        if it does not say), or with one array of rows (x, t), of shape (n, D + 1). "auto" tries
+        what the names suggest first.
     times : "points", "scalar", "column" or "auto"
         t as a float or, for a batch of times, an array (n,); always a number (a batch of times is
         then cut by time); always of shape (n, 1). "auto" tries them.
+    batch : int, optional
+        The most points given to the callable at once, where memory is short; all by default.
 
     Returns
     -------
@@ -206,11 +261,23 @@ def as_field(
         Runs on the caller's thread, on whole batches. Whatever the callable raises surfaces from
         the call that evaluated it.
 
+    Notes
+    -----
+    A torch module runs in evaluation mode (no dropout, batch statistics as trained); each of its
+    parts is in the mode it was in when the call returns. Points in float64 on the CPU reach it
+    without a copy; its parameters decide the precision and the device.
+
+    What common libraries train is found by itself: ``f(t, x)`` and modules on rows (x, t)
+    (torchcfm), ``f(x, t)`` and ``f(x=..., t=...)`` (flow_matching), ``f(sample, timestep)`` that
+    returns its values in a tuple or a mapping (diffusers). Where time runs from data to noise, see
+    :func:`reversed_time`; where it runs to 1000, give ``lambda t, x: 1000 * f(1000 * t, x)``, or
+    without the outer factor if the values are per unit of [0, 1] already.
+
     Raises
     ------
     ValueError
-        If ``function`` is not callable, ``dim`` is not a positive whole number, or with "auto" no
-        convention suits; the message lists what was tried.
+        If ``function`` is not callable, ``dim`` or ``batch`` is not a positive whole number, or
+        with "auto" no convention suits; the message lists what was tried.
 
     See Also
     --------
@@ -230,6 +297,7 @@ def as_field(
         raise ValueError(f"field must be callable as v(t, x), got {type(function).__name__}")
     _require_conventions(order, times)
     side = whole_number("dim", dim, minimum=1)
+    most = None if batch is None else whole_number("batch", batch, minimum=1)
     if _kind(function) == "torch" and times == "points":
         times = "auto"
     if _kind(function) == "torch" and order == "tx":
@@ -239,12 +307,18 @@ def as_field(
         if "auto" in (order, times):
             call, _ = _adapt(function, side, order, times)
         else:
-            call = _Adapter(function, side, order, times, "numpy", _keywords(_names(function)))
-    return VelocityField(_core.callable_field(call, side), _as_field, function, side, order, times)
+            kind = _kind(function)
+            call = _Adapter(function, side, order, times, kind, _keywords(_names(function)))
+    if most is not None:
+        call = _Batched(call, most)
+    core = _core.callable_field(call, side)
+    return VelocityField(core, _as_field, function, side, order, times, most)
 
 
-def _as_field(function: Any, dim: int, order: str, times: str) -> VelocityField:
-    return as_field(function, dim, order=order, times=times)
+def _as_field(
+    function: Any, dim: int, order: str, times: str, batch: int | None = None
+) -> VelocityField:
+    return as_field(function, dim, order=order, times=times, batch=batch)
 
 
 def check_field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -25,7 +25,7 @@ ADAPTIVE = ("bosh3", "dopri5", "tsit5", "dop853")
 _MAX_STEPS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class FlowMap:
     """The flow map phi of a field from ``t0`` to ``t1``: x(t0) -> x(t1).
 
@@ -50,46 +50,58 @@ class FlowMap:
     """
 
     field: VelocityField
-    t0: float = 0.0
-    t1: float = 1.0
-    _: KW_ONLY
-    method: str = "dopri5"
-    rtol: float | None = None
-    atol: float | None = None
-    steps: int | None = None
-    max_steps: int = _MAX_STEPS
+    t0: float
+    t1: float
+    method: str
+    rtol: float | None
+    atol: float | None
+    steps: int | None
+    max_steps: int
 
-    def __post_init__(self) -> None:
-        put = object.__setattr__
-        if self.method not in FIXED and self.method not in ADAPTIVE:
-            raise ValueError(
-                f"method must be one of {', '.join(FIXED + ADAPTIVE)}, got {self.method!r}"
-            )
-        if self.steps is not None:
-            if self.rtol is not None or self.atol is not None:
+    def __init__(
+        self,
+        field: VelocityField,
+        t0: float = 0.0,
+        t1: float = 1.0,
+        *,
+        method: str = "dopri5",
+        rtol: float | None = None,
+        atol: float | None = None,
+        steps: int | None = None,
+        max_steps: int = _MAX_STEPS,
+    ) -> None:
+        # By hand: what dataclasses would generate costs more than the integration of a point.
+        if steps is not None:
+            if rtol is not None or atol is not None:
                 raise ValueError("give steps for equal steps, or rtol and atol, not both")
-            put(self, "steps", whole_number("steps", self.steps, minimum=1))
-        elif self.method in FIXED:
+            steps = whole_number("steps", steps, minimum=1)
+        elif method in FIXED:
             raise ValueError(
-                f"{self.method} takes equal steps: give steps, their number"
-                + ("" if self.rtol is None and self.atol is None else ", not rtol or atol")
+                f"{method} takes equal steps: give steps, their number"
+                + ("" if rtol is None and atol is None else ", not rtol or atol")
             )
         else:
-            rtol = 1e-6 if self.rtol is None else real_number("rtol", self.rtol, positive=True)
-            atol = 1e-3 * rtol if self.atol is None else real_number("atol", self.atol, minimum=0)
-            put(self, "rtol", rtol)
-            put(self, "atol", atol)
-        if self.max_steps != _MAX_STEPS:
-            put(self, "max_steps", whole_number("max_steps", self.max_steps, minimum=1))
-        low, high = self.field.t_range
-        for name, given in (("t0", self.t0), ("t1", self.t1)):
+            rtol = 1e-6 if rtol is None else real_number("rtol", rtol, positive=True)
+            atol = 1e-3 * rtol if atol is None else real_number("atol", atol, minimum=0)
+        if method not in ADAPTIVE and method not in FIXED:
+            raise ValueError(f"method must be one of {', '.join(FIXED + ADAPTIVE)}, got {method!r}")
+        if max_steps != _MAX_STEPS:
+            max_steps = whole_number("max_steps", max_steps, minimum=1)
+        low, high = field.t_range
+        put = object.__setattr__
+        for name, given in (("t0", t0), ("t1", t1)):
             t = given if type(given) is float and isfinite(given) else real_number(name, given)
             if not low <= t <= high:
                 raise ValueError(
                     f"{name} must lie in the field's range [{low:g}, {high:g}], got {t:g}"
                 )
-            if t is not given:
-                put(self, name, t)
+            put(self, name, t)
+        put(self, "field", field)
+        put(self, "method", method)
+        put(self, "rtol", rtol)
+        put(self, "atol", atol)
+        put(self, "steps", steps)
+        put(self, "max_steps", max_steps)
 
     def integrate(
         self,

@@ -13,6 +13,7 @@ from recouple.arguments import real_array
 from recouple.field import VelocityField, as_field
 from recouple.flow.map import FlowMap
 from recouple.flow.solution import Flow
+from recouple.flow.trace import trace
 from recouple.progress import Progress
 
 __all__ = ["crossings", "integrate"]
@@ -128,7 +129,8 @@ def integrate(
     flow_map = FlowMap(
         field, t0, t1, method=method, rtol=rtol, atol=atol, steps=steps, max_steps=max_steps
     )
-    return flow_map.integrate(
+    return trace(
+        flow_map,
         x0,
         t_eval=t_eval,
         dense=dense,

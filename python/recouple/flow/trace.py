@@ -160,15 +160,17 @@ def _without_lost(
         reached.reshape(-1)[crossed] = meet
         place.reshape(-1)[crossed] = places
         if times is not None:
-            at, along_at = at.copy(), along_at.copy()
+            at = at.copy()
+            along_at = None if along_at is None else along_at.copy()
             late = (times - meet) * (flow_map.t1 - flow_map.t0) > 0
             for values in (at, along_at):
-                if values.size:
+                if values is not None:
                     values.reshape(len(times), -1)[np.ix_(late, crossed)] = np.nan
     lost = status != 0
-    end, along = end.copy(), along.copy()
+    end = end.copy()
     end[lost] = np.nan
-    if along.size:
+    if along is not None:
+        along = along.copy()
         along[lost] = np.nan
     return end, along, reached, place, at, along_at
 

@@ -9,6 +9,9 @@ answering.
 
 from recouple.inverse.dual import Stage
 from recouple.inverse.errorbar import ErrorBar
+from recouple.inverse.gaussian_data import recover_plan_from_trajectories
+from recouple.inverse.identifiability import Identifiability, ambiguous_pair, identifiability
+from recouple.inverse.mixture import MixtureFit, fit_mixture
 from recouple.inverse.moment import MixedMoments
 from recouple.inverse.recover import recover_plan
 from recouple.inverse.recovery import Recovery, Residuals
@@ -16,10 +19,16 @@ from recouple.inverse.snapshots import recover_plan_from_snapshots
 
 __all__ = [
     "ErrorBar",
+    "Identifiability",
     "MixedMoments",
+    "MixtureFit",
     "Recovery",
     "Residuals",
     "Stage",
+    "ambiguous_pair",
+    "fit_mixture",
+    "identifiability",
     "recover_plan",
     "recover_plan_from_snapshots",
+    "recover_plan_from_trajectories",
 ]

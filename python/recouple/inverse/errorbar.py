@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,18 +28,21 @@ class ErrorBar:
     ``unresolved`` the standard deviation of the rest.
     """
 
-    value: float
-    error: float
+    value: Any  # a number, or an array of them (then ``error`` is one too)
+    error: Any
     resolved: float
     unresolved: float
 
-    def interval(self, level: float = 0.9) -> tuple[float, float]:
+    def interval(self, level: float = 0.9) -> tuple[Any, Any]:
         """Return the interval that holds the truth with this probability."""
         level = real_number("level", level, minimum=0.0, maximum=1.0)
         reach = float(Normal(0.0, 1.0).ppf(0.5 + 0.5 * level)) * self.error
         return self.value - reach, self.value + reach
 
     def __str__(self) -> str:
+        if np.ndim(self.value):
+            shape = " x ".join(map(str, np.shape(self.value)))
+            return f"{shape} entries, each +- {np.max(self.error):.1g} or less"
         if self.resolved < DETERMINED:
             return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"

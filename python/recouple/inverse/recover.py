@@ -10,56 +10,88 @@ from numpy.typing import ArrayLike
 
 from recouple.field import VelocityField, as_field
 from recouple.inverse.automatic import recover_automatically
+from recouple.inverse.components import recover_mixture
+from recouple.inverse.end import dimension_of
+from recouple.inverse.free import recover_free
+from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.graph import recover_graph
 from recouple.inverse.line import recover_on_line
+from recouple.inverse.parsimony import recover_in_space
 from recouple.inverse.recovery import Recovery
-from recouple.marginal import Marginal
 from recouple.progress import Progress
 
 # family -> the dimensions it covers (None: any) and the function that recovers it
 FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
+    "free": (None, recover_free),
+    "gaussian": (None, recover_gaussian),
     "graph": (1, recover_graph),
     "line": (1, recover_on_line),
+    "mixture": (None, recover_mixture),
 }
 
 
 def recover_plan(
-    field: VelocityField | Callable[[Any, Any], Any],
-    source: Marginal | ArrayLike,
-    target: Marginal | ArrayLike | None = None,
+    field: VelocityField | Callable[[Any, Any], Any] | tuple[ArrayLike, ArrayLike, ArrayLike],
+    source: Any,
+    target: Any = None,
     *,
     family: str = "auto",
     num_threads: int | None = None,
     progress: Progress = None,
     **options: Any,
 ) -> Recovery:
-    r"""Recover the plan behind a flow-matching velocity field on the line.
+    r"""Recover the plan behind a flow-matching velocity field.
 
     Given :math:`v(t, x) = E[X_1 - X_0 \mid (1-t) X_0 + t X_1 = x]` and the law of X0, find the
-    joint law :math:`\pi` of (X0, X1): with :math:`B_{km}` B-splines at times :math:`t_k`,
+    joint law :math:`\pi` of (X0, X1). On the line, with :math:`B_{km}` B-splines at times
+    :math:`t_k`,
 
     .. math::
         \min_\pi\; KL(\pi \,\|\, \pi_{ref})
         + \frac{1}{2\lambda} \sum_{k,m} \Bigl(E_\pi B_{km}(X_{t_k}) - g_{km}\Bigr)^2,
 
-    where the moments g come from the flow of v alone.
+    where the moments g come from the flow of v alone. In R^D a family of plans is sought: Gaussian
+    plans, of which the field determines one; mixtures of Gaussians, likewise under a condition that
+    is checked; or a representative of all the plans that have the field.
 
     Parameters
     ----------
     field : VelocityField or callable
-        ``v(t, x)`` for the linear interpolant, x of shape (n,), in length per unit time.
+        ``v(t, x)`` for the linear interpolant, x of shape (n,) on the line, (n, D) otherwise, in
+        length per unit time. Or, for Gaussian plans, the exact coefficients of v = A_t x + b_t: a
+        tuple (times, A, b) of shapes (T,), (T, D, D), (T, D).
     source : law or array of samples
-        Law of X0. Samples are smoothed by Gaussian kernels that keep their variance.
+        Law of X0. On the line samples are smoothed by Gaussian kernels that keep their variance. In
+        R^D also its moments, a tuple (mean, covariance).
     target : law or array of samples, optional
         Law of X1, if known: steadies noisy fields, and its mismatch with the flow measures them.
-    family : {"auto", "line"}
-        Both are the line, the only family of this function so far.
+    family : {"auto", "line", "graph", "gaussian", "mixture", "free"}
+        For D = 1 "auto" is "graph" if X1 is a function of X0, or X0 of X1, and "line" otherwise,
+        with the reference chosen by what the data cost; in R^D the first of the other three that
+        passes its tests.
+    points, times, steps, rng : family "gaussian"
+        Points of each of the times (2000; 12 Chebyshev points, or the times themselves) at which
+        the field is regressed on x, steps of RK4 (32) that carry them there, seed of the points.
+    components, max_components, points, times, steps, restarts, rng : family "mixture"
+        Number of Gaussians, by default the one of least BIC up to ``max_components`` (6); points
+        over all times (3000); starts at most (12).
+    candidates, times, frequencies, regularization, steps, rng : family "free"
+        Pairs that carry the weights (8000), equally spaced times (8), test functions at each,
+        final penalty.
     grid : int
-        Points a side, N.
+        Points a side, N; this and the options down to ``steps`` are those of the line.
     times : int
         Number K of times, equally spaced in the angle at which X_t views the standardised plan.
     splines, degree : int
         B-splines per time (default N/2) and their degree (1 to 7).
+    reference : {"auto", "product", "schroedinger", "mixture"} or plan
+        What fills in where the field shows nothing: the product of the ends; the Schroedinger
+        coupling with the right correlation; a Gaussian mixture fitted to the cdfs of X_t; or
+        whichever of the first and the last costs fewer nats ("auto", of family "auto"; family
+        "line" takes the product).
+    noise : float, optional
+        Relative error of the field, for the error bars and to tell a graph. Default: from how far
+        the two ends disagree where both are known, and from what the fit leaves.
     regularization : float, optional
         Final lambda. Default: from 3e-3 down in steps of sqrt(10) to 1e-9, stopped where the
         residual no longer follows (slope below 0.25 in the log-log plane).
@@ -101,12 +133,20 @@ def recover_plan(
     >>> rec.verdict, round(rec.plan.correlation, 2)
     ('unique', 0.8)
     """
-    velocity = as_field(field)
+    velocity: Any  # a VelocityField, or AffineData
+    if isinstance(field, tuple) and len(field) == 3:
+        velocity = affine_data(*field)
+        family = "gaussian" if family == "auto" else family
+        if family != "gaussian":
+            raise ValueError(f"family must be 'gaussian' for affine coefficients, got {family!r}")
+    else:
+        velocity = as_field(field, dimension_of(source))
     if family != "auto" and family not in FAMILIES:
         raise ValueError(
             f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"
         )
-    dim, recover = (1, recover_automatically) if family == "auto" else FAMILIES[family]
+    automatic = recover_automatically if velocity.dim == 1 else recover_in_space
+    dim, recover = (None, automatic) if family == "auto" else FAMILIES[family]
     if dim is not None and velocity.dim != dim:
         raise ValueError(f"field must have dim {dim} for family {family!r}, got {velocity.dim}")
     known = list(inspect.signature(recover).parameters)[3:]

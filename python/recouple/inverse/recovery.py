@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from recouple.arguments import FloatArray, frozen, whole_number
 from recouple.inverse.dual import Options, Problem, Stage
 from recouple.inverse.errorbar import ErrorBar
+from recouple.inverse.identifiability import alternatives
 from recouple.inverse.moment import MixedMoments
 from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
 from recouple.plan import GridPlan, MixturePlan, Plan
@@ -25,8 +26,10 @@ NEAR, HEAVY = 0.9, 1.1  # growth of quantile steps: .74 normal, 1 exponential, 1
 class Residuals:
     """What the recovered plan leaves unexplained.
 
-    ``moments``: root mean square of the spline moments' misfit; ``per_time``: the same at each
-    time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along trajectories of v (None for snapshots);
+    ``moments``: root mean square of the misfit of what was fitted (spline moments on the line,
+    slopes relative to their size for Gaussian plans, the field for mixtures); ``per_time``: the
+    same at each time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along trajectories of v (None for
+    snapshots);
     ``mismatch``: root mean square difference between the cdfs that the two ends give (None unless
     both ends are known): 0 for a field that carries the source to the target.
     """
@@ -62,7 +65,8 @@ class Recovery:
         ``"unique"``: on the line the field and the source determine the plan (Korotin & Pammer
         2025), given an exponential moment. ``"representative"``: a tail looks heavier than that, or
         the data are snapshots at finitely many times; the plan is one of those that fit, the
-        closest to the reference. ``reason`` says what the verdict rests on.
+        closest to the reference. ``"unique in family"``: no other plan of the family has this
+        field and source, but plans outside it do. ``reason`` says what the verdict rests on.
     status : str
         ``"converged"``; ``"inconsistent"``: no plan has this field and these ends;
         ``"stalled"``, ``"failed"``, ``"interrupted"``: what stopped the work. ``message`` puts it
@@ -75,6 +79,8 @@ class Recovery:
     history : tuple of Stage
     mixture : MixturePlan or None
         A Gaussian mixture fitted to the path, where one was.
+    p_values : dict of str to float
+        Of the tests that could have rejected the family, by name; ``evidence`` says them in words.
     """
 
     plan: Any  # a Plan; of which kind depends on the family
@@ -91,6 +97,7 @@ class Recovery:
     evidence: tuple[str, ...] = ()
     mixture: MixturePlan | None = None
     mixed_moments: MixedMoments | None = dataclass_field(default=None, repr=False)
+    p_values: dict[str, float] = dataclass_field(default_factory=dict)
 
     def moments(self, order: int) -> MixedMoments:
         """Return the mixed moments E[X0^i X1^j] up to an order, from the moments of X_t alone.
@@ -108,6 +115,8 @@ class Recovery:
         assert self.mixed_moments is not None
         return self.mixed_moments.up_to(order)
 
+    p_values: dict[str, float] = dataclass_field(default_factory=dict)
+
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
         """Return E[function(X0, X1)] with its error bar.
 
@@ -118,10 +127,32 @@ class Recovery:
         """
         return self.estimator.expectations([function])[0]
 
+    def alternatives(
+        self, n: int = 3, rng: int | np.random.Generator | None = 0
+    ) -> tuple[MixturePlan, ...]:
+        """Return up to n other plans with the same path p_t and the same field v.
+
+        Mixtures, of a recovered Gaussian or mixture plan: what v cannot tell. On the line, where
+        the plan is unique, none.
+
+        Parameters
+        ----------
+        n : int
+        rng : int, Generator or None
+            Draws the antisymmetric parts in which they differ.
+
+        Raises
+        ------
+        ValueError
+            If the plan is of another kind.
+        """
+        return alternatives(self.plan, n, rng)
+
     def __repr__(self) -> str:
+        name, bar = next(iter(self.error_bars.items()), ("plan", repr(self.plan)))
         return (
-            f"Recovery({self.verdict}, {self.status}, correlation "
-            f"{self.error_bars['correlation']}, moment residual {self.residuals.moments:.1e})"
+            f"Recovery({self.verdict}, {self.status}, {name} {bar}, moment residual "
+            f"{self.residuals.moments:.1e})"
         )
 
     def summary(self) -> str:

@@ -27,6 +27,8 @@ from recouple.inverse.dual import (
     read_law,
     smooth_law,
 )
+from recouple.inverse.end import dimension_of
+from recouple.inverse.gaussian_data import recover_gaussian_from_snapshots
 from recouple.inverse.moment import fit_path
 from recouple.inverse.recovery import Recovery, finish, settings_of
 from recouple.inverse.reference import schroedinger
@@ -57,7 +59,11 @@ def recover_plan_from_snapshots(
     num_threads: int | None = None,
     progress: Progress = None,
 ) -> Recovery:
-    r"""Recover a plan on the line from snapshots: samples or laws of X_t at several times.
+    r"""Recover a plan from snapshots: samples or laws of X_t at several times.
+
+    In R^D a Gaussian plan, from the means and covariances of the snapshots: its cross-covariance
+    C = Cov(X0, X1) up to the antisymmetric part, of which p_t says nothing. What follows, and the
+    options below ``target``, are for the line.
 
     The same dual as :func:`recover_plan`, with moments averaged over samples and the penalty
     :math:`\lambda_{km} = \mu\, \mathrm{Var}(g_{km})`; the multiple :math:`\mu` is the one that
@@ -122,6 +128,8 @@ def recover_plan_from_snapshots(
         raise ValueError(
             f"snapshots must be a sequence of samples or laws, got {type(snapshots).__name__}"
         )
+    if len(snapshots) > 0 and not _is_profile(snapshots[0]) and dimension_of(snapshots[0]) > 1:
+        return recover_gaussian_from_snapshots(times, snapshots, source=source, target=target)
     if len(np.unique(t)) != len(t) or len(t) < 2:
         raise ValueError(
             f"times must hold at least two different times, each once, got {t.tolist()}"
@@ -223,11 +231,18 @@ def recover_plan_from_snapshots(
 
 
 def _law_of(snapshot: Any) -> Marginal:
-    if isinstance(snapshot, tuple) and len(snapshot) == 2:
-        edges, mass = (real_array(n, v) for n, v in zip(("edges", "mass"), snapshot, strict=True))
-        if edges.ndim == mass.ndim == 1 and len(edges) == len(mass) + 1:
-            return Histogram(edges, mass)
-    return as_marginal(snapshot)
+    if not _is_profile(snapshot):
+        return as_marginal(snapshot)
+    edges, mass = snapshot
+    return Histogram(real_array("edges", edges, ndim=1), real_array("mass", mass, ndim=1))
+
+
+def _is_profile(snapshot: Any) -> bool:
+    """Whether it is a pair (edges, mass)."""
+    if not (isinstance(snapshot, tuple) and len(snapshot) == 2):
+        return False
+    edges, mass = (np.shape(part) for part in snapshot)
+    return len(edges) == len(mass) == 1 and edges[0] == mass[0] + 1
 
 
 def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:

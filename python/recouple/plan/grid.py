@@ -17,6 +17,8 @@ from recouple.plan.law import GridLaw
 
 __all__ = ["GridPlan"]
 
+FINER = 8
+
 
 class GridPlan(Plan):
     """Masses on a rectangular grid, for D = 1, read as a smooth density.
@@ -113,8 +115,10 @@ class GridPlan(Plan):
         a, b, _, _ = _core.coefficients(interpolant, at)
         ends = np.sort([[a * self.x0[0], a * self.x0[-1]], [b * self.x1[0], b * self.x1[-1]]])
         low, high = ends.sum(axis=0)
-        # As fine as the coarser of the two grids, seen along (a, b), and no coarser at the ends.
+        # The coarser of the two grids, seen along (a, b), cut FINER times: the cubics of a GridLaw
+        # then follow the splines to 1e-8, where at the grid's own points they are off by 1e-5.
         spacing = max(abs(a) * (self.x0[1] - self.x0[0]), abs(b) * (self.x1[1] - self.x1[0]))
+        spacing /= FINER
         x = np.linspace(low, high, round((high - low) / spacing) + 1)
         return GridLaw(x, _core.grid_plan_density(self._spline, interpolant, at, x))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, generator, real_array, whole_number
-from recouple.marginal import Empirical, Marginal, Normal, NormalMixture
+from recouple.marginal import Empirical, Marginal, Normal, NormalMixture, as_marginal
 from recouple.plan.base import Points, Rng
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "GridLaw",
+    "LineMixture",
     "Mixture",
     "factors",
     "mixture_law",
@@ -294,8 +296,9 @@ class GridLaw(Marginal):
             slope = a + s * (2 * c2 + 3 * s * c3)
             with np.errstate(divide="ignore", invalid="ignore"):
                 step = s - f / slope
-            s = np.where((step > low) & (step < high), step, 0.5 * (low + high))
-            if np.max(high - low, initial=0) < 1e-15 or np.max(np.abs(f), initial=0) < 1e-17:
+            # Newton's step ends on an edge of the bracket once it has converged.
+            s, before = np.where((step >= low) & (step <= high), step, 0.5 * (low + high)), s
+            if np.max(np.abs(s - before), initial=0) < 1e-16:
                 break
         x: FloatArray = self.x[cell] + self._h * s
         return x
@@ -368,6 +371,85 @@ class Mixture:
 
     def __repr__(self) -> str:
         return f"Mixture({len(self.laws)} laws)"
+
+
+class LineMixture(Marginal):
+    """Mixture of laws on the line, itself a law on the line; quantiles by inversion of the cdf."""
+
+    weights: FloatArray
+    laws: tuple[Marginal, ...]
+
+    def __init__(self, weights: ArrayLike, laws: tuple[Marginal, ...]):
+        self.weights = frozen(weighted("weights", weights, len(laws)))
+        self.laws = tuple(laws)
+
+    def _mean_of(self, curve: str, x: ArrayLike) -> Any:
+        values = [getattr(law, curve)(x) for law in self.laws]
+        return sum(w * y for w, y in zip(self.weights, values, strict=True))
+
+    def _log_mean_of(self, curve: str, x: ArrayLike) -> Any:
+        values = [getattr(law, curve)(x) for law in self.laws]
+        with np.errstate(divide="ignore"):
+            return np.logaddexp.reduce(
+                [np.log(w) + y for w, y in zip(self.weights, values, strict=True)]
+            )
+
+    def pdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Density."""
+        return self._mean_of("pdf", x)
+
+    def logpdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Log density."""
+        return self._log_mean_of("logpdf", x)
+
+    def cdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Probability of (-inf, x]."""
+        return self._mean_of("cdf", x)
+
+    def logcdf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Log of the cdf."""
+        return self._log_mean_of("logcdf", x)
+
+    def sf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Probability of (x, inf)."""
+        return self._mean_of("sf", x)
+
+    def logsf(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Log of the survival function."""
+        return self._log_mean_of("logsf", x)
+
+    def ppf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Quantile."""
+        return self._inverse.ppf(u)
+
+    def isf(self, u: ArrayLike, *, num_threads: int | None = None) -> Any:
+        """Upper quantile."""
+        return self._inverse.isf(u)
+
+    def mean(self) -> float:
+        """Mean."""
+        return float(self.weights @ [law.mean() for law in self.laws])
+
+    def std(self) -> float:
+        """Standard deviation: that of the means and of the laws."""
+        means = np.array([float(law.mean()) for law in self.laws])
+        stds = np.array([float(law.std()) for law in self.laws])
+        return float(np.sqrt(self.weights @ (stds**2 + (means - self.weights @ means) ** 2)))
+
+    def support(self) -> tuple[float, float]:
+        """The least interval that holds all laws."""
+        ends = np.array([law.support() for law in self.laws], dtype=float)
+        return float(ends[:, 0].min()), float(ends[:, 1].max())
+
+    @cached_property
+    def _inverse(self) -> Marginal:
+        return as_marginal(self.cdf, support=self.support())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LineMixture, (self.weights, self.laws)
+
+    def __repr__(self) -> str:
+        return f"LineMixture({len(self.laws)} laws)"
 
 
 def mixture_law(weights: FloatArray, means: FloatArray, covs: FloatArray) -> Any:

@@ -151,7 +151,7 @@ class ProductPlan(Plan):
         return self._along_lines(t, x.ravel(), interpolant)[0]
 
     def marginal(self, t: float, interpolant: Interpolant = LINEAR) -> Any:
-        """Law of X_t: an end's own law, otherwise the density on 1025 points as a GridLaw."""
+        """Law of X_t: an end's own law, otherwise the density on 2049 points as a GridLaw."""
         a, b, _, _ = _core.coefficients(interpolant, real_number("t", t))
         if (a, b) == (1, 0):
             return self.source_law
@@ -159,7 +159,7 @@ class ProductPlan(Plan):
             return self.target_law
         inner = [breaks[[1, -2]] if len(breaks) > 3 else breaks for breaks in self._breaks]
         ends = np.sort([a * inner[0], b * inner[1]], axis=1).sum(axis=0)
-        x = np.linspace(ends[0], ends[1], 1025)
+        x = np.linspace(ends[0], ends[1], 2049)
         return GridLaw(x, np.exp(self._along_lines(float(t), x, interpolant)[0]))
 
     def sample(self, n: int, rng: Rng = None) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from recouple.plan.atomic import AtomicPlan
 from recouple.plan.base import Plan, Points, Rng, rows
 from recouple.plan.dataset import DatasetPlan
 from recouple.plan.grid import GridPlan
-from recouple.plan.law import Mixture, weighted
+from recouple.plan.law import LineMixture, Mixture, weighted
 from recouple.plan.mixture import MixturePlan
 
 __all__ = ["PlanMixture", "minibatch_plan", "mix_plans"]
@@ -50,7 +50,8 @@ class PlanMixture(Plan):
 
     def marginal(self, t: float, interpolant: Interpolant = LINEAR) -> Any:
         """Law of X_t: the mixture of the plans' laws."""
-        return Mixture(self.weights, tuple(plan.marginal(t, interpolant) for plan in self.plans))
+        kind = LineMixture if self.dim == 1 else Mixture
+        return kind(self.weights, tuple(plan.marginal(t, interpolant) for plan in self.plans))
 
     def sample(self, n: int, rng: Rng = None) -> tuple[FloatArray, FloatArray]:
         """Draw n pairs."""
@@ -90,7 +91,8 @@ class PlanMixture(Plan):
             raise ValueError(f"x0 must be one point of dimension {self.dim}, got {np.shape(x0)}")
         share = self._shares(0.0, point, LINEAR)[:, 0]
         kept = [k for k in range(len(share)) if share[k] > 0]
-        return Mixture(share[kept], tuple(self.plans[k].conditional(x0) for k in kept))
+        kind = LineMixture if self.dim == 1 else Mixture
+        return kind(share[kept], tuple(self.plans[k].conditional(x0) for k in kept))
 
     def sample_conditional(self, x0: ArrayLike, rng: Rng = None) -> Any:
         """Draw one X1 given each X0 = x0[i]; shaped like x0."""

@@ -49,11 +49,13 @@ class SlicedDistance:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SlicedGradient:
-    """Sliced distance and its gradients by the points, ``.X`` and ``.Y``."""
+    """Sliced distance and its gradients by the points and by the weights as they were given."""
 
     distance: float
     X: FloatArray
     Y: FloatArray
+    a: FloatArray
+    b: FloatArray
     projections: FloatArray
 
     def __repr__(self) -> str:
@@ -177,9 +179,10 @@ def sliced_wasserstein_grad(
     num_threads: int | None = None,
     progress: Progress = None,
 ) -> SlicedGradient:
-    """Gradient of the sliced Wasserstein distance by the points, the directions held fixed.
+    """Gradient of the sliced Wasserstein distance by points and weights, the directions held fixed.
 
     d SW_p^p / d X_i = mean_theta theta d W_p^p / d <theta, X_i>
+    d SW_p^p / d a_i = mean_theta d W_p^p(<theta, X>, <theta, Y>) / d a_i
 
     Parameters and errors are those of ``sliced_wasserstein``; where the distance is 0 the gradient
     is 0.
@@ -187,7 +190,8 @@ def sliced_wasserstein_grad(
     Returns
     -------
     SlicedGradient
-        ``.distance`` and the gradients ``.X`` (n, D) and ``.Y`` (m, D).
+        ``.distance`` and the gradients ``.X`` (n, D), ``.Y`` (m, D), ``.a`` (n,) and ``.b`` (m,);
+        weights left out count as 1 / n, as in ``wasserstein_1d_grad``.
 
     Examples
     --------
@@ -200,16 +204,20 @@ def sliced_wasserstein_grad(
     theta = _directions(points.dim, n_projections, projections, directions, rng)
     tell = progress_callback(progress, "sliced_wasserstein_grad")
     total, by_x, by_y = 0.0, np.zeros_like(points.X), np.zeros_like(points.Y)
-    for some, powers, du, dv in points.gradients(theta, order, tell):
+    by_a, by_b = np.zeros(len(points.X)), np.zeros(len(points.Y))
+    for some, powers, du, dv, da, db in points.gradients(theta, order, tell):
         total += float(powers.sum())
         by_x += du.T @ some
         by_y += dv.T @ some
+        by_a += da.sum(axis=0)
+        by_b += db.sum(axis=0)
     mean = total / len(theta)
     factor = 1 / len(theta)
     if not power:
         factor *= 0.0 if mean == 0 else mean ** (1 / order - 1) / order
         mean = mean ** (1 / order)
-    return SlicedGradient(mean, frozen(factor * by_x), frozen(factor * by_y), frozen(theta))
+    x, y, a, b = (frozen(factor * by) for by in (by_x, by_y, by_a, by_b))
+    return SlicedGradient(mean, x, y, a, b, frozen(theta))
 
 
 def max_sliced_wasserstein(
@@ -334,10 +342,12 @@ class _Points:
 
     def gradients(self, theta: FloatArray, p: float, tell: Any) -> Any:
         for some, x, y in self._blocks(theta, tell):
-            powers, du, dv, _, _ = _core.wasserstein_1d_grad(
-                x, y, self.a, self.b, p=p, power=True, threads=self.threads
+            yield (
+                some,
+                *_core.wasserstein_1d_grad(
+                    x, y, self.a, self.b, p=p, power=True, threads=self.threads
+                ),
             )
-            yield some, powers, du, dv
 
     def along(self, theta: FloatArray, p: float) -> tuple[float, FloatArray]:
         """Return the distance along a direction, and its gradient by the direction."""

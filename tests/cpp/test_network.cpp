@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "recouple/field.hpp"
+#include "recouple/network.hpp"
+
+using namespace recouple;
+
+namespace {
+
+NetworkWeights some(std::size_t dim, std::size_t width) {
+  NetworkWeights w{dim, width, 1.0, 1.0, {}, {}, {}};
+  for (std::size_t i = 0; i < width * (dim + 2); ++i) w.hidden.push_back(std::sin(1.7 * double(i)));
+  for (std::size_t i = 0; i < width * dim; ++i) w.heads.push_back(i % 3 == 0 ? 1.0 : -1.0);
+  return w;
+}
+
+double by_formula(const NetworkWeights& w, double t, const double* x, std::size_t j) {
+  double sum = 0;
+  for (std::size_t r = 0; r < w.width; ++r) {
+    const double* row = &w.hidden[r * (w.dim + 2)];
+    double pre = row[w.dim] * w.time_scale * t + row[w.dim + 1] * w.bias;
+    for (std::size_t c = 0; c < w.dim; ++c) pre += row[c] * x[c];
+    sum += w.heads[r * w.dim + j] * std::max(pre, 0.0);
+  }
+  return sum / std::sqrt(double(w.width));
+}
+
+}  // namespace
+
+TEST_CASE("a network is its formula on both sides of the switch between kernels") {
+  for (const std::size_t dim : {1u, 2u, 3u, 4u, 9u}) {
+    const NetworkWeights w = some(dim, 70);
+    const AnyField field = ReluNetwork(w);
+    std::vector<double> x(100 * dim), v(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::cos(double(i));
+    field(0.3, x, v);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double expected = by_formula(w, 0.3, &x[i / dim * dim], i % dim);
+      CHECK(v[i] == doctest::Approx(expected).epsilon(1e-13).scale(1));  // another order of sums
+    }
+  }
+}
+
+TEST_CASE("the gradient is the difference of losses") {
+  const NetworkWeights w = some(2, 20);
+  const std::vector<double> t{0.2, 0.7}, x0{1.0, -0.5, 0.3, 0.8}, x1{0.1, 0.4, -1.0, 2.0};
+  std::vector<double> hidden, heads;
+  const Trainer<double> trainer(w, {});
+  trainer.loss(t, x0, x1, &hidden, &heads);
+  for (const std::size_t i : {0u, 5u, 33u}) {
+    NetworkWeights up = w, down = w;
+    up.hidden[i] += 1e-6;
+    down.hidden[i] -= 1e-6;
+    const double slope = (Trainer<double>(up, {}).loss(t, x0, x1, nullptr, nullptr) -
+                          Trainer<double>(down, {}).loss(t, x0, x1, nullptr, nullptr)) /
+                         2e-6;
+    CHECK(hidden[i] == doctest::Approx(slope).epsilon(1e-6).scale(1));
+  }
+}
+
+TEST_CASE("training goes down and its bits do not depend on threads") {
+  std::vector<double> x0(2000), x1(2000), losses(20), again(20);
+  for (std::size_t i = 0; i < x0.size(); ++i) {
+    x0[i] = std::sin(double(i));
+    x1[i] = 2 + std::cos(1.3 * double(i));
+  }
+  TrainOptions options;
+  options.redraw_times = true;
+  options.threads = 1;
+  Trainer<float> one(some(2, 300), options);
+  CHECK(one.run({}, x0, x1, 20, losses, {}) == Trainer<float>::End::finished);
+  CHECK(losses.back() < losses.front());
+  options.threads = 2;
+  Trainer<float> two(some(2, 300), options);
+  two.run({}, x0, x1, 20, again, {});
+  CHECK(losses == again);
+  CHECK(one.weights().hidden == two.weights().hidden);
+}
+
+TEST_CASE("weights that do not fit are refused") {
+  NetworkWeights w = some(2, 5);
+  w.heads.pop_back();
+  CHECK_THROWS_AS(ReluNetwork{w}, std::invalid_argument);
+  w = some(2, 5);
+  w.hidden[3] = std::nan("");
+  CHECK_THROWS_AS(ReluNetwork{w}, std::invalid_argument);
+  CHECK_THROWS_AS(ReluNetwork(some(2, 5)).slopes(0, 1), std::invalid_argument);
+}
