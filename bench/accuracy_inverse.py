@@ -437,6 +437,75 @@ def laplace(quick):
     )
 
 
+def teacher(plan, steps, seed=0, pairs=100_000):
+    """A network trained by ordinary flow matching on pairs of the plan, as a field."""
+    import torch
+
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    x0, x1 = (torch.tensor(x, dtype=torch.float32) for x in plan.sample(pairs, seed))
+    net = torch.nn.Sequential(
+        torch.nn.Linear(2, 128),
+        torch.nn.SiLU(),
+        torch.nn.Linear(128, 128),
+        torch.nn.SiLU(),
+        torch.nn.Linear(128, 1),
+    )
+    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for _ in range(steps):
+        pick = torch.randint(pairs, (1024,))
+        t, a, b = torch.rand(1024), x0[pick], x1[pick]
+        guess = net(torch.stack([t, (1 - t) * a + t * b], dim=1))[:, 0]
+        loss = ((guess - (b - a)) ** 2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+    def field(t, x):
+        with torch.no_grad():
+            x = torch.tensor(x, dtype=torch.float32)
+            points = torch.stack([torch.full_like(x, float(t)), x], dim=1)
+            return net(points)[:, 0].double().numpy()
+
+    return rc.as_field(field)
+
+
+def field_error(field, plan):
+    """Relative root mean square error of a field along the plan's own path."""
+    exact, wrong, size = rc.velocity_field(plan), 0.0, 0.0
+    for t, x in zip(
+        np.linspace(0, 1, 21), clouds(plan, np.linspace(0, 1, 21), 4000, 9), strict=True
+    ):
+        v = exact(float(t), x)
+        wrong, size = wrong + np.sum((field(float(t), x) - v) ** 2), size + np.sum(v**2)
+    return float(np.sqrt(wrong / size))
+
+
+@row
+def teachers(quick):
+    swapped = around(np.array([[-2.0, 0.0], [0.0, 2.0], [2.0, -2.0]]), 0.35)
+    plans = {
+        "correlation .88": rc.GaussianPlan(0, 0, 1, 0.88, 1),
+        "mixture": random_mixture(1),
+        "ridges .93": ridges(0.93),
+        "permuted blobs": swapped,
+    }
+    for name, plan in plans.items():
+        field = teacher(plan, 2000 if quick else 8000)
+        error = field_error(field, plan)
+        for target in (None, plan.target):
+            rec, seconds = recovered(plan, field, target=target, grid=96)
+            measured = measure(rec, plan) if hasattr(rec.plan, "on_grid") else {"SWm": 9, "corr": 9}
+            told = "source" if target is None else "both ends"
+            yield line(
+                f"torch network, {name}, {told}, error {error:.3f}",
+                {"SWm": max(error, 0.02), "corr": error / 2},
+                measured | {"s": seconds},
+            )
+
+
 def corner(x, y):
     return (x > 0.7) & (y < -0.7)
 

@@ -20,8 +20,8 @@ from recouple.inverse.snapshots import recover_plan_from_snapshots
 __all__ = [
     "ErrorBar",
     "Identifiability",
-    "MixtureFit",
     "MixedMoments",
+    "MixtureFit",
     "Recovery",
     "Residuals",
     "Stage",

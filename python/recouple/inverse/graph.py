@@ -46,7 +46,7 @@ class Graph:
     @property
     def holds(self) -> bool:
         """Whether the plan is deterministic, as far as a field with this error can tell."""
-        within = -4 * self.level <= self.diffusion - DIFFUSE <= self.allowance
+        within = -DIFFUSE - 4 * self.level <= self.diffusion <= DIFFUSE + self.allowance
         lands = self.missed <= SETTLED + 2 * self.level
         return bool(self.level <= MOST_NOISE and within and lands)
 

@@ -66,9 +66,9 @@ def recover_plan(
     target : law or array of samples, optional
         Law of X1, if known: steadies noisy fields, and its mismatch with the flow measures them.
     family : {"auto", "line", "graph", "gaussian", "mixture", "free"}
-        On the line "auto" asks the evidence: the graph of a function where X1 is one of X0 or the
-        reverse, otherwise a grid, with the reference that fits best. In R^D it is the first of
-        "gaussian", "mixture" and "free" that passes its tests.
+        For D = 1 "auto" is "graph" if X1 is a function of X0, or X0 of X1, and "line" otherwise,
+        with the reference chosen by what the data cost; in R^D the first of the other three that
+        passes its tests.
     points, times, steps, rng : family "gaussian"
         Points of each of the times (2000; 12 Chebyshev points, or the times themselves) at which
         the field is regressed on x, steps of RK4 (32) that carry them there, seed of the points.
@@ -84,6 +84,14 @@ def recover_plan(
         Number K of times, equally spaced in the angle at which X_t views the standardised plan.
     splines, degree : int
         B-splines per time (default N/2) and their degree (1 to 7).
+    reference : {"auto", "product", "schroedinger", "mixture"} or plan
+        What fills in where the field shows nothing: the product of the ends; the Schroedinger
+        coupling with the right correlation; a Gaussian mixture fitted to the cdfs of X_t; or
+        whichever of the first and the last costs fewer nats ("auto", of family "auto"; family
+        "line" takes the product).
+    noise : float, optional
+        Relative error of the field, for the error bars and to tell a graph. Default: from how far
+        the two ends disagree where both are known, and from what the fit leaves.
     regularization : float, optional
         Final lambda. Default: from 3e-3 down in steps of sqrt(10) to 1e-9, stopped where the
         residual no longer follows (slope below 0.25 in the log-log plane).

@@ -77,10 +77,10 @@ class Recovery:
     settings : dict
         Every choice made, automatic or not.
     history : tuple of Stage
-    p_values : dict of str to float
-        Of the tests that could have rejected the family, by name; ``evidence`` says them in words.
     mixture : MixturePlan or None
         A Gaussian mixture fitted to the path, where one was.
+    p_values : dict of str to float
+        Of the tests that could have rejected the family, by name; ``evidence`` says them in words.
     """
 
     plan: Any  # a Plan; of which kind depends on the family
@@ -95,9 +95,9 @@ class Recovery:
     history: tuple[Stage, ...]
     estimator: Estimator = dataclass_field(repr=False)
     evidence: tuple[str, ...] = ()
-    p_values: dict[str, float] = dataclass_field(default_factory=dict)
     mixture: MixturePlan | None = None
     mixed_moments: MixedMoments | None = dataclass_field(default=None, repr=False)
+    p_values: dict[str, float] = dataclass_field(default_factory=dict)
 
     def moments(self, order: int) -> MixedMoments:
         """Return the mixed moments E[X0^i X1^j] up to an order, from the moments of X_t alone.

@@ -18,7 +18,7 @@ _NORMAL = Normal(0.0, 1.0)
 
 
 @dataclass(frozen=True)
-class MixtureFit:
+class CdfFit:
     """A Gaussian mixture fitted to the cdfs of X_t, and how well it fits.
 
     ``residual``: root mean square misfit of the cdfs; ``bic``: P log(residual^2) + q log P for q
@@ -73,7 +73,7 @@ def fit_mixture_to_cdfs(
     error: float,
     *,
     data: int,
-) -> MixtureFit:
+) -> CdfFit:
     """Fit a Gaussian mixture plan to values F_t(x) of the cdfs of X_t.
 
     Components are counted up until the misfit is down to ``error`` or BIC rises twice; each count
@@ -82,16 +82,16 @@ def fit_mixture_to_cdfs(
     """
     points, masses = _thinned(*grid)
     rng = np.random.default_rng(0)  # of the starts, not of the data: fixed, so that results repeat
-    best: MixtureFit | None = None
+    best: CdfFit | None = None
     worse = 0
     for count in range(1, MOST_COMPONENTS + 1):
-        found: MixtureFit | None = None
+        found: CdfFit | None = None
         for _ in range(1 if count == 1 else RESTARTS):
             start = _em(points, masses, count, rng)
             parameters, residual = _polish(start, times, places, cdf)
             bic = 2 * data * np.log(max(residual, error)) + (6 * count - 1) * np.log(data)
             if found is None or residual < found.residual:
-                found = MixtureFit(_plan(parameters), residual, float(bic))
+                found = CdfFit(_plan(parameters), residual, float(bic))
             if residual <= SUFFICIENT * error:
                 return found
         assert found is not None

@@ -15,6 +15,7 @@ from recouple.inverse.atom import atoms_recovery, find_lines
 from recouple.inverse.dual import (
     LOOSE,
     NODES,
+    TIGHT,
     Options,
     Problem,
     decrement_for,
@@ -49,7 +50,7 @@ def recover_plan_from_snapshots(
     grid: int = 96,
     splines: int | None = None,
     degree: int = 5,
-    reference: str | Plan = "product",
+    reference: str | Plan = "schroedinger",
     regularization: float | None = None,
     noise: ArrayLike | None = None,
     family: str = "auto",
@@ -80,9 +81,9 @@ def recover_plan_from_snapshots(
         and 1, or normal with the mean and variance that the other times extrapolate to.
     regularization : float, optional
         The multiple mu. Default: chosen between 1 and 10^4 by cross-validation.
-    reference : {"product", "schroedinger"} or plan
-        What fills in where the data say nothing: the product of the ends, or the Schroedinger
-        coupling with the correlation that the variances of X_t show.
+    reference : {"schroedinger", "product"} or plan
+        What fills in where the data say nothing: the Schroedinger coupling of the ends with the
+        correlation that the variances of X_t show, or the product of the ends.
     noise : float or array of shape (K,), optional
         Standard error of the mass that one spline sees, for each snapshot, on top of sampling.
     family : {"auto", "atoms", "line"}
@@ -108,7 +109,8 @@ def recover_plan_from_snapshots(
 
     Notes
     -----
-    Accuracy: total variation about 0.05 for smooth plans from 17 snapshots of 10^4 samples.
+    Accuracy: total variation from 17 snapshots of 10^4 samples: 0.02 for correlated normals, 0.02
+    to 0.08 for mixtures, 0.16 for crossing ridges.
 
     Examples
     --------
@@ -126,7 +128,7 @@ def recover_plan_from_snapshots(
         raise ValueError(
             f"snapshots must be a sequence of samples or laws, got {type(snapshots).__name__}"
         )
-    if len(snapshots) > 0 and dimension_of(snapshots[0]) > 1:
+    if len(snapshots) > 0 and not _is_profile(snapshots[0]) and dimension_of(snapshots[0]) > 1:
         return recover_gaussian_from_snapshots(times, snapshots, source=source, target=target)
     if len(np.unique(t)) != len(t) or len(t) < 2:
         raise ValueError(
@@ -229,11 +231,18 @@ def recover_plan_from_snapshots(
 
 
 def _law_of(snapshot: Any) -> Marginal:
-    if isinstance(snapshot, tuple) and len(snapshot) == 2:
-        edges, mass = (real_array(n, v) for n, v in zip(("edges", "mass"), snapshot, strict=True))
-        if edges.ndim == mass.ndim == 1 and len(edges) == len(mass) + 1:
-            return Histogram(edges, mass)
-    return as_marginal(snapshot)
+    if not _is_profile(snapshot):
+        return as_marginal(snapshot)
+    edges, mass = snapshot
+    return Histogram(real_array("edges", edges, ndim=1), real_array("mass", mass, ndim=1))
+
+
+def _is_profile(snapshot: Any) -> bool:
+    """Whether it is a pair (edges, mass)."""
+    if not (isinstance(snapshot, tuple) and len(snapshot) == 2):
+        return False
+    edges, mass = (np.shape(part) for part in snapshot)
+    return len(edges) == len(mass) == 1 and edges[0] == mass[0] + 1
 
 
 def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
@@ -395,7 +404,7 @@ def _held_out_scores(
                 progress(done, 2 * len(FOLDS))
             done += 1
             penalty = multiple * (variance + floor)
-            decrement = decrement_for(dual.theta, penalty, LOOSE)
+            decrement = decrement_for(dual.theta, penalty, TIGHT)
             stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
             misfit = dual.moments(problem.threads) - data[held][0]
             error = float(np.sum(misfit**2 / (data[held][1] + floor)))
