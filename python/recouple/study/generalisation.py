@@ -56,7 +56,7 @@ def _mean(repeats: int, **case: Any) -> tuple[float, float]:
 
 def gaps(*, full: bool, seed: int) -> Experiment:
     """Measure the gap against the number of pairs and of times."""
-    repeats = 400 if full else 100
+    repeats = 300 if full else 60
     ns, tasks = (50, 100, 200, 400, 800), (4, 8, 16, 32)
     rows, curves = [], []
     slopes = {}
