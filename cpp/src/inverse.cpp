@@ -435,10 +435,9 @@ std::vector<double> EntropicDual::responses(std::span<const double> changes,
   const std::vector<double> h = factor(penalty, threads);
   std::vector<double> out(changes.begin(), changes.end());
   const std::size_t rows = changes.size() / n;
-  parallel_for(rows, threads_for(2 * double(n) * double(n) * double(rows), threads),
-               [&](std::size_t row) noexcept {
-                 cholesky_solve(h, n, std::span(out).subspan(row * n, n));
-               });
+  parallel_for(
+      rows, threads_for(2 * double(n) * double(n) * double(rows), threads),
+      [&](std::size_t row) noexcept { cholesky_solve(h, n, std::span(out).subspan(row * n, n)); });
   return out;
 }
 
