@@ -115,7 +115,6 @@ class Recovery:
         assert self.mixed_moments is not None
         return self.mixed_moments.up_to(order)
 
-    p_values: dict[str, float] = dataclass_field(default_factory=dict)
 
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
         """Return E[function(X0, X1)] with its error bar.
