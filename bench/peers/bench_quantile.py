@@ -123,9 +123,9 @@ def lines(n: int) -> list[Line]:
     result += compare(name, u.size, sorted_anew, theirs, {1: 10, 2: 10}, rounds=3)
 
     ours, frozen = rc.Normal(1, 2), stats.norm(1, 2)
-    for n in (1, 100):
-        some = u[:n].copy()
-        name = f"normal ppf of {n}, the whole call, against stats.norm(1, 2).ppf"
+    for few_points in (1, 100):
+        some = u[:few_points].copy()
+        name = f"normal ppf of {few_points}, the whole call, against stats.norm(1, 2).ppf"
         result += compare(
             name, 1, partial(ours.ppf, some), partial(frozen.ppf, some), {1: 10}, rounds=2000
         )

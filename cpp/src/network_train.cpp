@@ -93,8 +93,10 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
   NetworkView<T> shared = shape.view<T>(weights, start_);
   std::vector<double> losses(chunks, 0.0);
 
-  const double ns = work / 15;
-  const int threads = ns < 4 * serial_cutoff_ns ? 1 : threads_for(ns, options_.threads);
+  // One region a step: on a busy machine only long steps gain, so short ones need to be asked for.
+  const double ns = work / 70;
+  const double least = options_.threads > 0 ? serial_cutoff_ns : repeated_region_cutoff_ns;
+  const int threads = ns < least ? 1 : threads_for(ns, options_.threads);
   parallel_for(chunks, threads, [&](std::size_t chunk) noexcept {
     thread_local Panels<T> scratch, z, target, out;
     scratch.fit(network_scratch(panels_, inputs_, padded_));

@@ -106,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         "distill",
         help="turn your own field into a one-step sampler, and judge it",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Recover the plan behind a field on the line, make its sampler, and report its\n"
-        "distance to the target, its agreement with the field, and the ODE at several budgets.\n"
-        + FIELDS,
+        description="Recover the plan behind a field on the line, make its sampler, and report\n"
+        "its distance to the target, its agreement with the field, and the ODE at several\n"
+        "budgets.\n" + FIELDS,
         epilog="example:\n"
         "  recouple distill --field teacher:velocity --source 'normal(0,1)' --out sampler.npz\n\n"
         + LAWS,

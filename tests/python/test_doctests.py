@@ -19,6 +19,8 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of(name: str) -> None:
+    if name.startswith("recouple.interop."):
+        pytest.importorskip(name.rpartition(".")[2])
     module = importlib.import_module(name)
     results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert results.failed == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ import recouple as rc
 
 
 @pytest.fixture(scope="module")
-def torch() -> Any:
-    return pytest.importorskip("torch")
+def torch() -> Iterator[Any]:
+    module = pytest.importorskip("torch")
+    threads = module.get_num_threads()
+    module.set_num_threads(1)  # for problems this small others only stand in the way
+    yield module
+    module.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -254,24 +259,22 @@ def test_jax_gradients_are_the_native_ones_compiled_and_mapped(jax: Any) -> None
     u, v, w = rng.normal(size=(4, 7)), rng.normal(size=(4, 5)), rng.random(7) + 0.1
     with jax.enable_x64(True):
         arrays = [jax.numpy.asarray(array) for array in (u, v, w)]
-        for p in (1, 2):
-            native = rc.wasserstein_1d_grad(u, v, w, p=p)
+        native = rc.wasserstein_1d_grad(u, v, w, p=2)
 
-            def one(x: Any, y: Any, a: Any, p: float = p) -> Any:
-                return rc.interop.jax.wasserstein_1d(x, y, a, p=p)
+        def one(x: Any, y: Any, a: Any) -> Any:
+            return rc.interop.jax.wasserstein_1d(x, y, a, p=2)
 
-            def total(x: Any, y: Any, a: Any, p: float = p) -> Any:
-                return rc.interop.jax.wasserstein_1d(x, y, a, p=p).sum()
+        def total(x: Any, y: Any, a: Any) -> Any:
+            return one(x, y, a).sum()
 
-            close(jax.jit(one)(*arrays), native.distance)
-            for way in (lambda f: f, jax.jit):
-                found = way(jax.grad(total, (0, 1, 2)))(*arrays)
-                wanted = (native.u_values, native.v_values, native.u_weights.sum(0))
-                for got, exact in zip(found, wanted, strict=True):
-                    close(got, exact)
-            mapped = jax.jit(jax.vmap(jax.grad(one, (0, 2)), (0, 0, None)))(*arrays)
-            close(mapped[0], native.u_values)
-            close(mapped[1], native.u_weights)
+        close(one(*arrays), native.distance)
+        found = jax.jit(jax.grad(total, (0, 1, 2)))(*arrays)
+        wanted = (native.u_values, native.v_values, native.u_weights.sum(0))
+        for got, exact in zip(found, wanted, strict=True):
+            close(got, exact)
+        mapped = jax.jit(jax.vmap(jax.grad(one, (0, 2)), (0, 0, None)))(*arrays)
+        close(mapped[0], native.u_values)
+        close(mapped[1], native.u_weights)
 
 
 def test_jax_gradients_are_those_through_a_jax_sort(jax: Any) -> None:

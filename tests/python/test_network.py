@@ -244,9 +244,9 @@ def test_adam_is_torchs() -> None:
 @pytest.mark.parametrize("optimiser", ["gd", "sgd", "adam"])
 @pytest.mark.parametrize("dim", [2, 24])
 def test_the_thread_count_changes_no_bit(optimiser: Any, dim: int) -> None:
-    net = rc.ReluNetwork(dim, 128, dtype=np.float32, rng=0)
-    pairs = points(dim, 3000, 1), points(dim, 3000, 2)
-    options: dict[str, Any] = {} if optimiser == "gd" else {"batch": 1000}
+    net = rc.ReluNetwork(dim, 512, dtype=np.float32, rng=0)  # wide enough for several tasks
+    pairs = points(dim, 4000, 1), points(dim, 4000, 2)
+    options: dict[str, Any] = {} if optimiser == "gd" else {"batch": 2000}
     one, two = (
         rc.train(net, pairs, optimiser=optimiser, epochs=3, rng=3, num_threads=k, **options)
         for k in (1, 2)

@@ -79,7 +79,7 @@ def wasserstein_1d(
 
     Examples
     --------
-    >>> import pytest; jax = pytest.importorskip("jax")
+    >>> import jax
     >>> import recouple as rc
     >>> y = jax.numpy.array([3.0, 5.0])
     >>> loss = lambda x: rc.interop.jax.wasserstein_1d(x, y, p=2, power=True)
@@ -163,7 +163,7 @@ def sliced_wasserstein(
 
     Examples
     --------
-    >>> import pytest; jax = pytest.importorskip("jax")
+    >>> import jax
     >>> import recouple as rc
     >>> Y = jax.numpy.array([[3.0, 0.0]])
     >>> loss = lambda X: rc.interop.jax.sliced_wasserstein(X, Y, projections=[[1.0, 0.0]])

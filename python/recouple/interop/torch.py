@@ -81,7 +81,7 @@ def wasserstein_1d(
 
     Examples
     --------
-    >>> import pytest; torch = pytest.importorskip("torch")
+    >>> import torch
     >>> import recouple as rc
     >>> x = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
     >>> loss = rc.interop.torch.wasserstein_1d(x, torch.tensor([3.0, 5.0]), p=2, power=True)
@@ -175,7 +175,7 @@ def sliced_wasserstein(
 
     Examples
     --------
-    >>> import pytest; torch = pytest.importorskip("torch")
+    >>> import torch
     >>> import recouple as rc
     >>> X = torch.zeros(1, 2, requires_grad=True)
     >>> Y = torch.tensor([[3.0, 0.0]])
@@ -327,7 +327,7 @@ def load_field(
 
     Examples
     --------
-    >>> import pytest; torch = pytest.importorskip("torch")
+    >>> import torch
     >>> import recouple as rc
     >>> class Decay(torch.nn.Module):
     ...     def forward(self, t, x):
@@ -335,9 +335,11 @@ def load_field(
     >>> example = torch.ones(2), torch.ones(2, 1)  # t (n,), x (n, D)
     >>> n = {0: torch.export.Dim("n")}
     >>> program = torch.export.export(Decay(), example, dynamic_shapes=(n, n))
-    >>> folder = getfixture("tmp_path")
-    >>> torch.export.save(program, folder / "decay.pt2")
-    >>> rc.interop.torch.load_field(folder / "decay.pt2")(0.5, [1.0, 2.0])
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile(suffix=".pt2") as file:
+    ...     torch.export.save(program, file.name)
+    ...     field = rc.interop.torch.load_field(file.name)
+    >>> field(0.5, [1.0, 2.0])
     array([-0.5, -1. ])
     """
     torch = _torch()

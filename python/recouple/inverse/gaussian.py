@@ -21,7 +21,7 @@ from recouple.plan import GaussianPlan
 from recouple.progress import Progress, progress_callback
 
 REJECTED = 1e-3  # p-value of a test below which the field is not that of a Gaussian plan
-TESTED = 6  # times at most at which the field is tested for curvature
+TESTED = 4  # times at most at which the field is tested for curvature
 QUADRATURE = 1 << 14  # draws for expectations under the plan
 
 

@@ -126,6 +126,28 @@ def fit_mixture(
     -------
     MixtureFit
         With ``plan``, ``residual`` and ``bic``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, a trajectory leaves the numbers, or every start loses a
+        component.
+
+    Notes
+    -----
+    Accuracy: parameters to 1e-13 from exact fields (D = 2, 4; 2 to 4 components), where the source
+    is a law with a density; under 5% noise the field is met to a tenth of the noise. Cost: seconds;
+    an iteration is O(n D P^2) for n points and P parameters, P = K (1 + 2 D + D (2 D + 1)).
+
+    Source: Dempster, Laird & Rubin (1977) for EM; Marquardt (1963) for the least squares.
+
+    Examples
+    --------
+    >>> import numpy as np, recouple as rc
+    >>> plan = rc.MixturePlan([0.5, 0.5], [[-2.0, 1.0], [2.0, 0.0]], [np.eye(2) / 4] * 2)
+    >>> fit = rc.fit_mixture(rc.velocity_field(plan), plan.source, 2, points=600)
+    >>> fit.certified, fit.plan.weights.round(9)
+    (True, array([0.5, 0.5]))
     """
     generate = np.random.default_rng(rng)
     readings = read_field(

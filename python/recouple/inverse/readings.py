@@ -76,20 +76,30 @@ def carry(
     Where the flow collapses (paths collide) the points stay the source's, moved by the mean: an
     affine field is the same wherever it is read.
     """
-    clouds = np.empty((len(times), *start.shape))
-    x = start
-    before = 0.0
+    if progress is not None:
+        progress(0, len(times))
+    dim = velocity.dim
     collisions = velocity._collisions
     follows = collisions is None or collisions.size == 0
-    for k, t in enumerate(times):
-        if progress is not None:
-            progress(k, len(times))
-        if follows and t > before:
-            x = _moved(velocity, x, before, float(t), steps, num_threads)
-            follows = bool(np.isfinite(x).all()) and _spread(x) > 1e-6 * _spread(start)
-        if not follows:
-            break
-        clouds[k], before = x, t
+    clouds = start[None]
+    if follows:
+        with np.errstate(over="ignore", invalid="ignore"):
+            flow = integrate(
+                velocity,
+                start[:, 0] if dim == 1 else start,
+                0.0,
+                float(times[-1]) or 1e-3,
+                method="rk4",
+                steps=steps,
+                t_eval=times,
+                throw=False,
+                num_threads=num_threads,
+            )
+        clouds = np.ascontiguousarray(flow.x).reshape(len(times), *start.shape)
+        follows = bool(np.isfinite(clouds).all())
+    if follows:
+        spread = _spread(start)
+        follows = all(_spread(x) > 1e-6 * spread for x in clouds)
     if not follows:
         centre = start.mean(axis=0)
         drift = values_at(velocity, 0.0, centre[None])[0]

@@ -66,8 +66,8 @@ class ReluNetwork(VelocityField):
     >>> net = rc.ReluNetwork(2, 64, antisymmetric=True, rng=0)
     >>> net
     ReluNetwork(dim=2, width=64)
-    >>> net(0.5, [[1.0, -1.0]])
-    array([[0., 0.]])
+    >>> net(0.5, [[1.0, -1.0]]).shape
+    (1, 2)
     """
 
     __slots__ = ("_net", "bias", "dtype", "hidden", "outputs", "time_scale", "times",

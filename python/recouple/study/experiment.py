@@ -30,8 +30,11 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table in Markdown."""
-        lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
-        lines += ["| " + " | ".join(_shown(value) for value in row) + " |" for row in self.rows]
+        cells = [self.columns, *(tuple(_shown(value) for value in row) for row in self.rows)]
+        lines = [
+            "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in cells
+        ]
+        lines.insert(1, "|" + "---|" * len(self.columns))
         return "\n".join(lines)
 
 

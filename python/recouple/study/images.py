@@ -114,7 +114,7 @@ def _run(
         times = np.linspace(0, 1, heads)
         net = gaussian_heads(cov, width, times, draw)
         trace = None
-        for share, slower in ((0.5, 1.0), (0.35, 0.3), (0.15, 0.1)):
+        for share, slower in ((0.4, 1.0), (0.35, 0.3), (0.25, 0.1)):
             trace = train(
                 net, (Gaussian(zeros, np.eye(d)), learn), optimiser="adam", batch=256,
                 rate=rate * slower, epochs=max(1, round(share * epochs * (2 if full else 1))),
@@ -126,7 +126,7 @@ def _run(
         losses = [_loss(f, test, passes, seed) for f in (gauss, net)]
         gains.append(1 - losses[1] / losses[0])
         n = len(test)
-        x0 = draw.standard_normal((n, d))
+        x0 = draw.standard_normal((2000, d))
         drawn = {
             "Gaussian fit, exact field": np.asarray(integrate(gauss, x0, method="rk4", steps=60).x),
             "network": np.asarray(integrate(net, x0, method="rk4", steps=60).x),
