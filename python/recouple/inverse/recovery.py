@@ -115,10 +115,6 @@ class Recovery:
         assert self.mixed_moments is not None
         return self.mixed_moments.up_to(order)
 
-<<<<<<< HEAD
-
-=======
->>>>>>> 3456987cb39203750e07677a206325ac8f72f7b3
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
         """Return E[function(X0, X1)] with its error bar.
 
