@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recouple as rc
+from recouple import _core
 from recouple.inverse import line as line_module
 from recouple.inverse.atom import find_lines
 from recouple.inverse.dual import Options
@@ -201,6 +202,32 @@ def test_the_noise_model_is_what_an_error_of_the_field_does() -> None:
         change = (data[1] - data[0]) / size
         # First order in the error; trapezoids over 25 times and 200 levels, whose tails are cut.
         assert np.linalg.norm(change - shifts[7]) < 0.06 * np.linalg.norm(change)
+
+
+def test_the_solution_answers_changes_of_the_data_as_the_hessian_says() -> None:
+    x = np.linspace(-4, 4, 40)
+    reference = np.outer(rc.Normal(0, 1).pdf(x), rc.Normal(0, 1).pdf(x))
+    reference /= reference.sum()
+    features = [_core.SplineFeatures(1 - t, t, -4.0, 0.5, 16) for t in (0.0, 0.5, 1.0)]
+    truth = rc.GaussianPlan(0, 0, 1, 0.5, 1)
+    dual = _core.EntropicDual(x, x, reference, features, 3)
+    nodes = [_core.moment_abscissae(f, 6) for f in features]
+    g = np.concatenate(
+        [
+            _core.spline_moments_of_cdf(f, 3, 6, truth.marginal(t).cdf(n))
+            for f, n, t in zip(features, nodes, (0.0, 0.5, 1.0), strict=True)
+        ]
+    )
+    penalty = np.full(g.size, 1e-3)
+    change = np.random.default_rng(0).normal(size=(2, g.size))
+    dual.solve(g, penalty, 1e-24, 60, 1, None)
+    before = dual.theta
+    told = dual.responses(change, penalty, 1).reshape(change.shape)
+    for row, answer in zip(change, told, strict=True):
+        dual.set_theta(before, 1)
+        dual.solve(g + 1e-6 * row, penalty, 1e-24, 60, 1, None)
+        # First order: the second is 1e-6 times smaller, and rounding of theta as small.
+        np.testing.assert_allclose((dual.theta - before) / 1e-6, answer, atol=1e-2, rtol=1e-3)
 
 
 def test_error_bars_of_noisy_fields_hold_what_they_claim() -> None:

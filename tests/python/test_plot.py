@@ -35,6 +35,8 @@ def test_each_picture_draws_on_the_axis_it_is_given(rec: rc.Recovery) -> None:
         lambda ax: rc.plot.marginal_path(TRUTH, ax),
         lambda ax: rc.plot.recovery(rec, ax=ax),
         lambda ax: rc.plot.recovery(rec, "residuals", ax),
+        lambda ax: rc.plot.recovery(rec, "resolved", ax),
+        lambda ax: rc.plot.recovery(rec, "history", ax),
     ]
     for draw in drawings:
         _, ax = pyplot.subplots()

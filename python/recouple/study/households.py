@@ -124,7 +124,12 @@ def demo(
 
     start = time.perf_counter()
     recovery = recover_plan(
-        field, truth.source, grid=grid, num_threads=num_threads, progress=progress
+        field,
+        truth.source,
+        family="line",
+        grid=grid,
+        num_threads=num_threads,
+        progress=progress,
     )
     seconds = time.perf_counter() - start
 
