@@ -622,7 +622,7 @@ def test_waiting_threads_change_no_bit(policy: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*")  # NumPy's threads, jax
 def test_a_forked_child_integrates_too() -> None:
     field, x0 = rc.velocity_field(MILD), points(4000)
     here = rc.integrate(field, x0, num_threads=2).x.sum()

@@ -47,7 +47,7 @@ def test_waiting_threads_change_no_bit(policy: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*")  # NumPy's threads, jax
 def test_a_forked_child_works_after_the_parent_used_threads() -> None:
     field = rc.velocity_field(rc.GaussianPlan(0, 0, 1, 0.5, 1))
     x = np.linspace(-3, 3, 200_000)
