@@ -188,12 +188,12 @@ def test_a_csv_from_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Pat
 def test_a_recovery_that_did_not_converge_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "teacher_c.py").write_text("def velocity(t, x):\n    return -3 * x\n")
+    (tmp_path / "teacher_steep.py").write_text("def velocity(t, x):\n    return -3 * x\n")
     monkeypatch.chdir(tmp_path)
     words = (
         "recover",
         "--field",
-        "teacher_c:velocity",
+        "teacher_steep:velocity",
         "--source",
         "normal(0,1)",
         "--grid",
