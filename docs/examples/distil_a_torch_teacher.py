@@ -29,7 +29,7 @@ def pairs_of_engel() -> rc.MixturePlan:
     atoms = rc.AtomicPlan(
         (income - income.mean()) / income.std(), (food - food.mean()) / food.std()
     )
-    return atoms.smoothed(0.2)
+    return atoms.smoothed(0.4)
 
 
 def two_modes() -> rc.MixturePlan:
@@ -55,18 +55,17 @@ class Velocity(torch.nn.Module):
 
 
 def train(plan: rc.MixturePlan, steps: int, seed: int) -> Velocity:
-    """Flow matching on pairs of the plan."""
+    """Flow matching on pairs of the plan, drawn afresh for every step."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x0, x1 = (torch.tensor(x, dtype=torch.float32)[:, None] for x in plan.sample(100_000, rng))
     model = Velocity()
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
-        i = torch.randint(len(x0), (BATCH,))
+        x0, x1 = (torch.tensor(x, dtype=torch.float32)[:, None] for x in plan.sample(BATCH, rng))
         t = torch.rand(BATCH, 1)
-        x = (1 - t) * x0[i] + t * x1[i]
-        loss = ((model(t, x) - (x1[i] - x0[i])) ** 2).mean()
+        x = (1 - t) * x0 + t * x1
+        loss = ((model(t, x) - (x1 - x0)) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -42,9 +42,11 @@ from recouple.plan import GridPlan, MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
 
 LAMBDA_FIRST, LAMBDA_LAST, LAMBDA_STEP = 10**-2.5, 1e-9, 10**-0.5
+KNOWN_END = 1e-2  # what the law of an end allows, as a share of what the field does
 # Beyond these the field is not a flow-matching field of these ends: badly trained networks stay
-# below 0.1 in field consistency, swapped arguments or wrong laws start at 0.4.
-INCONSISTENT_FIELD, INCONSISTENT_ENDS = 0.3, 0.1
+# below 0.1 in field consistency, swapped arguments or wrong laws start at 0.4. A field that is
+# small beside X1 - X0, whose mean it is, is learned with an error that is a share of the latter.
+INCONSISTENT_FIELD, INCONSISTENT_SHARE, INCONSISTENT_ENDS = 0.3, 0.1, 0.1
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 EXACT = 1e-8  # error of the cdfs of a field without noise
 MOST_MOMENTS = 8  # order of the mixed moments kept: the conditioning doubles with every order
@@ -124,8 +126,10 @@ def recover_on_line(
     found = max(level or 0.0, 0.0 if noise is not None else left)
     problem = replace(problem, shifts=frozen(found * shifts))
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
-    consistency = _field_consistency(grid_plan(problem), paths, speeds, layout)
-    if ended == "converged" and not _consistent(consistency, data.mismatch):
+    recovered = grid_plan(problem)
+    consistency = _field_consistency(recovered, paths, speeds, layout)
+    sound = _consistent(consistency, speeds, recovered, data.mismatch)
+    if ended == "converged" and not sound:
         ended, verdict = "inconsistent", "representative"
         reason = "no plan near this one has the field that was given"
         gap = "" if data.mismatch is None else f", the two ends by {data.mismatch:.2g} in cdf"
@@ -191,7 +195,7 @@ def _solve_from(
     progress: Callable[[int, int], None] | None,
 ) -> _Solution:
     path, automatic = _path(options.regularization)
-    units = np.ones(problem.moments.size)
+    units = _units(problem, data)
 
     def solve(name: str, masses: FloatArray, path: FloatArray, automatic: bool) -> _Solution:
         masses = np.ascontiguousarray(masses / masses.sum())
@@ -253,6 +257,15 @@ def _solve_from(
     )
 
 
+def _units(problem: Problem, data: _Data) -> FloatArray:
+    """Return the penalty's unit for each moment: an end whose law is known is met more closely."""
+    units = np.ones((len(problem.times), problem.moments.size // len(problem.times)))
+    units[0] = KNOWN_END
+    if data.mismatch is not None:
+        units[-1] = KNOWN_END
+    return units.reshape(-1)
+
+
 def _left_by(problem: Problem, shifts: FloatArray) -> float:
     """Return the relative error of the field that would leave the residual that was left.
 
@@ -287,9 +300,12 @@ def _along(
     return np.array(paths), np.array(speeds)
 
 
-def _consistent(field: float, mismatch: float | None) -> bool:
+def _consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float | None) -> bool:
     """Whether the misfit is one that an imperfect teacher of the right problem shows."""
-    return field < INCONSISTENT_FIELD and (mismatch is None or mismatch < INCONSISTENT_ENDS)
+    moved = (plan.x1[None, :] - plan.x0[:, None]) ** 2
+    share = field * np.sqrt(np.mean(speeds**2) / np.sum(plan.mass * moved))
+    near = field < INCONSISTENT_FIELD or share < INCONSISTENT_SHARE
+    return bool(near and (mismatch is None or mismatch < INCONSISTENT_ENDS))
 
 
 def _path(regularization: float | None) -> tuple[FloatArray, bool]:
