@@ -138,12 +138,31 @@ Flow allocated(std::size_t n, std::size_t dim, std::size_t width, std::size_t ti
   return flow;
 }
 
+// Takes the pieces of point i from row source[i] of `better`, or leaves its own where that is n.
+void splice(DenseFlow& dense, const DenseFlow& better, std::span<const std::size_t> source) {
+  const std::size_t n = source.size(), row = (dense.degree + 1) * dense.dim;
+  DenseFlow out{dense.dim, dense.degree, dense.t0, dense.t1, {0}, {}, {}, {}};
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool own = source[i] == n;
+    const DenseFlow& from = own ? dense : better;
+    const std::size_t k = own ? i : source[i];
+    const auto first = std::ptrdiff_t(from.first[k]), last = std::ptrdiff_t(from.first[k + 1]);
+    out.start.insert(out.start.end(), from.start.begin() + first, from.start.begin() + last);
+    out.h.insert(out.h.end(), from.h.begin() + first, from.h.begin() + last);
+    out.coefficients.insert(out.coefficients.end(),
+                            from.coefficients.begin() + first * std::ptrdiff_t(row),
+                            from.coefficients.begin() + last * std::ptrdiff_t(row));
+    out.first.push_back(out.start.size());
+  }
+  dense = std::move(out);
+}
+
 // With adaptive steps on the line the order of the points tells whether the errors stayed as small
 // as they were estimated: a step may leap over a point where trajectories meet, a pole of the field
 // that none of its stages happens to see. A flow that stretches a lot may also carry honest errors
 // beyond the slack, so those that overtook are followed again with a hundredth of the tolerance:
 // what overtakes again has collided, and for the others the better values stand.
-void mark_crossed(const Problem& p) {
+void mark_crossed(const Problem& p, DenseFlow* dense) {
   const std::size_t n = p.size();
   std::vector<double> slack(n), x(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -160,33 +179,44 @@ void mark_crossed(const Problem& p) {
     if (crossed[i]) which.push_back(i), from.push_back(p.x0[i]), room.push_back(slack[i]);
   }
   FlowOptions closer = p.options;
-  closer.rtol = std::max(1e-13, 0.01 * p.options.rtol);
+  closer.rtol = std::min(p.options.rtol, std::max(1e-13, 0.01 * p.options.rtol));
   closer.atol *= 0.01;
-  closer.progress = {};
+  if (p.options.progress) {
+    closer.progress = [&](std::size_t, std::size_t) { return p.options.progress(n, n); };
+  }
   const std::size_t m = which.size(), width = p.out.carried.size() / n;
   Flow again = allocated(m, 1, width, p.t_eval.size());
-  run(p.field, from, p.t0, p.t1, p.t_eval, closer, again.view(), nullptr, false);
+  DenseFlow pieces;
+  run(p.field, from, p.t0, p.t1, p.t_eval, closer, again.view(), dense ? &pieces : nullptr, false);
   const auto failed = [&](std::size_t k) { return again.status[k] != FlowStatus::ok; };
   for (std::size_t k = 0; k < m; ++k) {
     if (failed(k)) again.x[k] = std::numeric_limits<double>::quiet_NaN();
   }
   find_crossings(from, again.x, room, {crossed.get(), m});
+  std::vector<std::size_t> source(n, n);  // of each point's pieces: its row in `pieces`, or n
   for (std::size_t k = 0; k < m; ++k) {
     const std::size_t i = which[k];
-    if (crossed[k] || failed(k)) {
-      p.out.status[i] = FlowStatus::collision;
-    } else if (!p.dense) {  // dense output has the first values, and both should agree
-      p.out.x[i] = again.x[k];
-      p.out.steps[i] = again.steps[k], p.out.rejected[i] = again.rejected[k];
-      std::copy_n(again.carried.data() + k * width, width, p.out.carried.data() + i * width);
-      for (std::size_t j = 0; j < p.t_eval.size(); ++j) {
-        p.out.x_eval[j * n + i] = again.x_eval[j * m + k];
-        std::copy_n(again.carried_eval.data() + (j * m + k) * width, width,
-                    p.out.carried_eval.data() + (j * n + i) * width);
-      }
-    }
+    p.out.steps[i] += again.steps[k];
+    p.out.rejected[i] += again.rejected[k];
     p.out.evaluations[i] += again.evaluations[k];
+    const bool pole =
+        again.status[k] == FlowStatus::step_too_small || again.status[k] == FlowStatus::non_finite;
+    if (crossed[k] || pole) {
+      p.out.status[i] = FlowStatus::collision;
+      continue;
+    }
+    p.out.status[i] = again.status[k];
+    if (failed(k)) continue;
+    source[i] = k;
+    p.out.x[i] = again.x[k];
+    std::copy_n(again.carried.data() + k * width, width, p.out.carried.data() + i * width);
+    for (std::size_t j = 0; j < p.t_eval.size(); ++j) {
+      p.out.x_eval[j * n + i] = again.x_eval[j * m + k];
+      std::copy_n(again.carried_eval.data() + (j * m + k) * width, width,
+                  p.out.carried_eval.data() + (j * n + i) * width);
+    }
   }
+  if (dense != nullptr) splice(*dense, pieces, source);
 }
 
 }  // namespace
@@ -291,7 +321,7 @@ void run(const AnyField& field, std::span<const double> x, double t0, double t1,
     solve<FixedLanes>(problem, piece, std::max(capacity, piece), threads, dense);
   } else {
     solve<AdaptiveLanes>(problem, piece, capacity, threads, dense);
-    if (d == 1 && check_order) mark_crossed(problem);
+    if (d == 1 && check_order) mark_crossed(problem, dense);
   }
 }
 

@@ -97,7 +97,10 @@ def _run(room: str, script: Path, quick: bool) -> list[Figure]:
         if done.returncode != 0 or not out.is_file():
             last = (done.stderr.strip() or "no figures").splitlines()[-1]
             return [Figure(room, script.name, None, None, False, f"did not run: {last}")]
-        return [_figure(room, row) for row in _rows(json.loads(out.read_text()))]
+        try:
+            return [_figure(room, row) for row in _rows(json.loads(out.read_text()))]
+        except (KeyError, TypeError, ValueError) as error:
+            return [Figure(room, script.name, None, None, False, f"figures unreadable: {error}")]
 
 
 def _rows(report: Any) -> list[dict[str, Any]]:

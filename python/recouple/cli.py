@@ -438,6 +438,8 @@ def _field(text: str) -> VelocityField:
         raise ValueError(
             f"--field: {text!r} is neither module:function nor a .npz, .pt or .pt2 file"
         )
+    if module_name.endswith(".py"):
+        raise ValueError(f"--field: write {module_name[:-3]}:{name}, the module without .py")
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)

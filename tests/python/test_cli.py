@@ -298,7 +298,11 @@ def test_bench_sums_up_what_the_scripts_find(
 def test_the_peer_scripts_travel_with_the_package() -> None:
     from recouple import bench
 
-    assert {"quantile", "flow", "wasserstein", "plan"} <= bench.peer_scripts().keys()
+    scripts = bench.peer_scripts()
+    assert {"quantile", "flow", "wasserstein", "plan", "inverse"} <= scripts.keys()
+    for path in scripts.values():  # what run_peers relies on
+        assert '"--json"' in path.read_text()
+        assert '"--quick"' in path.read_text()
 
 
 def test_native_benchmarks_need_a_folder_of_them(

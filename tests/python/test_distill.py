@@ -215,3 +215,18 @@ def test_distil_goes_from_a_field_to_a_sampler() -> None:
 def test_bad_input_is_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_atoms_that_pair_each_point_once_are_followed_as_a_map() -> None:
+    draw = rc.one_step(rc.AtomicPlan([0.0, 1.0, 3.0], [1.0, 3.0, -1.0], [1, 2, 1]))
+    assert np.allclose(draw([-1.0, 0.5, 1.0, 2.0]), [-1.0, 2.0, 3.0, 1.0])
+    several = rc.one_step(rc.AtomicPlan([0.0, 0.0, 2.0], [1.0, 5.0, 7.0]))
+    drawn = several(np.full(1000, 0.4), rng=0)
+    assert set(drawn) == {1.0, 5.0}
+
+
+def test_a_deterministic_teacher_is_distilled_without_its_target() -> None:
+    done = rc.distill(lambda t, x: x / (1 + t), rc.Normal(), samples=4000)
+    x0 = np.linspace(-2.5, 2.5, 11)
+    assert np.allclose(done.sampler(x0), 2 * x0, atol=1e-3)  # straight lines between 4000 pairs
+    assert "increasing" in done.recovery.message

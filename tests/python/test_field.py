@@ -292,3 +292,9 @@ def test_a_torch_module_is_a_field_in_its_own_precision() -> None:
     assert np.allclose(field(t, x), exact, atol=1e-6)  # float32 inside
     report = rc.check_field(net, 2)
     assert (report.kind, report.order, report.ok) == ("torch", "xt", True)
+
+
+def test_the_names_of_a_function_s_arguments_say_their_order() -> None:
+    for function in (lambda t, x: t * x * x, lambda x, t: t * x * x, lambda a, b: a * b * b):
+        assert rc.as_field(function)(0.5, [2.0]) == pytest.approx([2.0])
+    assert rc.as_field(lambda x, t: x * t * t, order="tx")(0.5, [2.0]) == pytest.approx([2.0])

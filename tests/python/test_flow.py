@@ -649,3 +649,16 @@ def test_long_work_tells_its_progress_and_stops_when_asked(threads: int) -> None
 
     with pytest.raises(KeyboardInterrupt):
         rc.integrate(field, points(3000), rtol=1e-6, num_threads=threads, progress=stop)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_a_loose_tolerance_carries_past_its_neighbours_is_followed_again(dense: bool) -> None:
+    def stretching(t: float, x: np.ndarray) -> np.ndarray:
+        return np.asarray(12 * np.sin(5 * x))  # flow: tan(5 x / 2) grows by exp(60 t)
+
+    x0 = np.linspace(-3, 3, 4001)
+    flow = rc.integrate(stretching, x0, method="dop853", rtol=1e-3, atol=1e-9, dense=dense)
+    assert flow.ok
+    assert not rc.crossings(x0, flow.x, 0.01).any()
+    if dense:
+        assert np.allclose(flow(1.0), flow.x, atol=1e-9)

@@ -298,8 +298,9 @@ def test_the_round_trip_returns_mixtures(gap: float, rho: float, weight: float, 
     truth = rc.MixturePlan([weight, 1 - weight], means, [cov, cov[::-1, ::-1]])
     rec = rc.recover_plan(rc.velocity_field(truth), truth.source, family="line", grid=48, times=11)
     assert rec.plan.correlation == pytest.approx(truth.correlation, abs=1e-3)
-    # The wedge fills from the product: up to .03 on anisotropic mixtures, the documented figure.
-    assert total_variation(rec.plan, truth) < 0.03
+    # The wedge fills from the product of the ends: .042 for blobs in opposite corners at N = 48
+    # (.021 at 96), and .07 is the documented worst of mixtures under this reference.
+    assert total_variation(rec.plan, truth) < 0.07
 
 
 def test_snapshots_see_more_through_a_wider_window() -> None:
@@ -344,7 +345,7 @@ def test_few_snapshots_have_wide_error_bars() -> None:
         bar = rc.recover_plan_from_snapshots(times, seen, grid=48).error_bars["correlation"]
         low, high = bar.interval(0.9)
         inside += low < 0.6 < high
-        assert "not determined" in str(bar)
+        assert "more the reference's than the data's" in str(bar)
     assert inside >= 3
 
 

@@ -55,3 +55,11 @@ def test_the_comparison_has_four_titled_panels(rec: rc.Recovery) -> None:
 def test_an_unknown_quantity_is_named(rec: rc.Recovery) -> None:
     with pytest.raises(ValueError, match="quantity must be"):
         rc.plot.recovery(rec, "tea")  # type: ignore[arg-type]
+
+
+def test_plans_without_a_density_are_drawn_as_points_or_a_curve() -> None:
+    atoms = rc.plot.plan(rc.AtomicPlan([0.0, 1.0], [1.0, 0.0], [1, 3]))
+    assert len(atoms.collections[0].get_offsets()) == 2
+    increasing = rc.monotone_plan(rc.Normal(), rc.NormalMixture([1, 1], [-1.0, 2.0], [1.0, 0.5]))
+    x, y = rc.plot.plan(increasing).lines[0].get_data()
+    assert y == pytest.approx(increasing.transport(x))

@@ -13,7 +13,7 @@ from recouple.arguments import FloatArray, generator, real_array, whole_number
 from recouple.field import VelocityField, as_field, velocity_field
 from recouple.flow import integrate
 from recouple.marginal import Marginal, as_marginal
-from recouple.plan import Plan
+from recouple.plan import AtomicPlan, Plan
 from recouple.wasserstein import sliced_wasserstein, wasserstein_1d
 
 __all__ = ["DistillationReport", "OdeRow", "distillation_report"]
@@ -54,7 +54,7 @@ class DistillationReport:
         The same for the ODE at tolerance 1e-6.
     field_consistency : float or None
         sqrt(E|v_plan - v|^2 / E|v|^2) at (t, X_t), X drawn by the sampler: W2 to the target is
-        blind to the coupling, this is not. None if the sampler has no plan.
+        blind to the coupling, this is not. None if the sampler has no plan with a field.
     ode : tuple of OdeRow
         The ODE at 1, 2, 4, ... evaluations of the field.
     ns : float
@@ -306,7 +306,7 @@ def _consistency(
     field: VelocityField, sampler: Any, x0: FloatArray, x1: FloatArray, rng: np.random.Generator
 ) -> float | None:
     plan = getattr(sampler, "plan", None)
-    if not isinstance(plan, Plan):
+    if not isinstance(plan, Plan) or isinstance(plan, AtomicPlan):
         return None
     t = rng.random(len(x0))
     at = t if x0.ndim == 1 else t[:, None]

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, generator, real_array, whole_number
 from recouple.marginal import Marginal, Normal, as_marginal
-from recouple.plan import GridPlan, MixturePlan, Plan, load_plan
+from recouple.plan import AtomicPlan, GridPlan, MixturePlan, Plan, load_plan
+from recouple.plan.file import read_arrays
 from recouple.quantile import TransportMap, transport_map
 
 __all__ = [
@@ -34,7 +35,9 @@ class OneStep:
 
     ``generator(x0, rng)`` draws x1 ~ pi(. | x0) for each x0. If x0 ~ source then (x0, x1) ~ pi
     exactly, hence x1 ~ target: there is no discretisation, only the error of the plan. Points
-    beyond a grid plan's range take the conditional law at its edge.
+    beyond a grid plan's range take the conditional law at its edge. On the line a plan of atoms
+    that pairs each x0 with one x1 is followed as a map, by straight lines between its pairs, beyond
+    them by those of its ends; if it pairs some with several, each point takes the nearest atom.
     """
 
     plan: Plan
@@ -43,6 +46,8 @@ class OneStep:
         """Draw one x1 for each x0, shaped like x0; ``rng`` is a seed, a Generator or None."""
         if isinstance(self.plan, GridPlan):  # sources reach beyond any grid: take its edge there
             return self.plan.sample_conditional(x0, rng, nearest=True)
+        if isinstance(self.plan, AtomicPlan) and self.plan.dim == 1:
+            return _follow_atoms(self.plan, x0, rng)
         return self.plan.sample_conditional(x0, rng)
 
     def save(self, path: Any) -> None:
@@ -238,11 +243,7 @@ def load_sampler(path: Any) -> OneStep | KStep | TabulatedStep:
     >>> rc.load_sampler(file)
     OneStep(plan=GaussianPlan(D = 1))
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file}
-    except (EOFError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} must be a .npz file written by a sampler: {error}") from None
+    arrays = read_arrays(path, "a sampler's save")
     kind = str(arrays.get("sampler", ""))
     if kind == "TabulatedStep":
         return TabulatedStep(arrays["x0"], arrays["x1"])
@@ -267,6 +268,20 @@ def _bytes(plan: Plan) -> Any:
 
 def _save(path: Any, kind: str, **arrays: Any) -> None:
     np.savez(path, sampler=np.array(kind), **arrays)
+
+
+def _follow_atoms(plan: AtomicPlan, x0: ArrayLike, rng: Rng) -> Any:
+    """Interpolate the map that the atoms are pairs of, or draw from the nearest atom's."""
+    x = real_array("x0", x0, empty=True)
+    kept = plan.weights > 0
+    order = np.argsort(plan.x0[kept], kind="stable")
+    at, to = plan.x0[kept][order], plan.x1[kept][order]
+    if len(at) > 1 and (np.diff(at) > 0).all():
+        return TabulatedStep(at, to)(x)
+    left = np.clip(np.searchsorted(at, x) - 1, 0, len(at) - 1)
+    right = np.minimum(left + 1, len(at) - 1)
+    nearest = np.where(np.abs(at[right] - x) < np.abs(at[left] - x), at[right], at[left])
+    return plan.sample_conditional(nearest, rng)
 
 
 def _draw_ends(
@@ -305,7 +320,7 @@ def _draw_on_line(
         other = (at - t * nodes) / (1 - t) if along1 else (at - (1 - t) * nodes) / t
         x0, x1 = (other, nodes) if along1 else (nodes, other)
         density = np.maximum(plan.pdf(x0, x1), 0.0)
-        # A point that no density reaches stays where its line is nearest to the plan's middle.
+        # Where no density is on a line every place on it is as good as another.
         cells = 0.5 * (density[:, 1:] + density[:, :-1])
         total = np.cumsum(cells, axis=1)
         lost = total[:, -1] <= 0

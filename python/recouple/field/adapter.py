@@ -229,7 +229,7 @@ def as_field(
     function: Callable[..., Any] | VelocityField,
     dim: int = 1,
     *,
-    order: str = "tx",
+    order: str | None = None,
     times: str = "points",
     batch: int | None = None,
 ) -> VelocityField:
@@ -245,7 +245,8 @@ def as_field(
         it is.
     dim : int
         Dimension D.
-    order : "tx", "xt", "kw", "rows" or "auto"
+    order : "tx", "xt", "kw", "rows" or "auto", optional
+        By default f(t, x), unless the function names its first arguments (x, t).
         Called as f(t, x), f(x, t), by keyword, with the names of its own arguments ("x" and "t"
         if it does not say), or with one array of rows (x, t), of shape (n, D + 1). "auto" tries
         what the names suggest first.
@@ -295,6 +296,8 @@ def as_field(
         return function
     if not callable(function):
         raise ValueError(f"field must be callable as v(t, x), got {type(function).__name__}")
+    if order is None:
+        order = "xt" if _likely_order(_names(function))[0] == "xt" else "tx"
     _require_conventions(order, times)
     side = whole_number("dim", dim, minimum=1)
     most = None if batch is None else whole_number("batch", batch, minimum=1)

@@ -44,7 +44,10 @@ class ErrorBar:
             shape = " x ".join(map(str, np.shape(self.value)))
             return f"{shape} entries, each +- {np.max(self.error):.1g} or less"
         if self.resolved < DETERMINED:
-            return f"{self.value:.5g}, not determined by the data (resolved {self.resolved:.3f})"
+            return (
+                f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f}: more the "
+                "reference's than the data's)"
+            )
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
 
 

@@ -181,8 +181,8 @@ def recover_free(
         family="free",
         verdict="representative",
         reason=(
-            "in R^D many plans have this field and source: this one is the closest to "
-            "independence that fits"
+            "many plans pass these tests of the field at finitely many times, and for D > 1 many "
+            "have the field itself: this one is the closest to independence that fits"
         ),
         status=status,
         message=message,

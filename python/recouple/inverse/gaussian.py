@@ -244,7 +244,10 @@ def finish_gaussian(
 def verdict_in_family(dim: int) -> tuple[str, str]:
     """Return the verdict on a Gaussian plan that passed its tests."""
     if dim == 1:
-        return "unique", "on the line the field and the source determine the plan"
+        return "unique in family", (
+            "unique in Gaussian plans; on the line the field at all times determines the plan "
+            "whatever it is (family 'line'), here it was asked at some and Gaussian plans assumed"
+        )
     return "unique in family", (
         "unique in Gaussian plans: the field fixes all moments up to order 3, hence the "
         "cross-covariance; beyond Gaussian plans others have the same field (alternatives())"

@@ -231,7 +231,13 @@ def graph_recovery(
         kind += ", rearranged onto the target"
     else:
         plan = AtomicPlan(y, x, weights) if mirrored else AtomicPlan(x, y, weights)
-        kind = f"not monotone, as {len(x)} pairs" if not atoms else f"{len(x)} atoms"
+        monotone = max(rising) > 1 - 2 * graph.level - 2 / len(x)
+        shape = (
+            ("increasing" if rising[0] > rising[1] else "decreasing")
+            if monotone
+            else "no monotone map"
+        )
+        kind = f"{len(x)} atoms" if atoms else f"{shape}, as {len(x)} pairs"
     pairs = Graph(y, x, weights, graph.diffusion, graph.level) if mirrored else graph
     (bar,) = pairs.expectations([_standardised(pairs)])
     correlation = ErrorBar(float(plan.correlation), bar.error, 1.0, 0.0)

@@ -138,6 +138,8 @@ def recover_on_line(
             f"{consistency:.2g} of the field's size{gap}; look at the order of arguments v(t, x), "
             "the direction of time, the interpolant and the laws of the ends"
         )
+    elif ended != "converged":
+        verdict, reason = "representative", "the work ended before the plan that fits was found"
     choices = {
         "steps": steps,
         "target": "given" if given1 is not None else "from the flow",

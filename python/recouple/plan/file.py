@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -58,11 +60,7 @@ def load_plan(path: Any) -> Any:
     >>> rc.load_plan(file)
     GaussianPlan(D = 1)
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file}
-    except (EOFError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} must be a .npz file written by plan.save: {error}") from None
+    arrays = read_arrays(path, "plan.save")
     if "kind" not in arrays or "version" not in arrays:
         raise ValueError(f"{path} must be a file written by plan.save, it holds no plan")
     if int(arrays["version"]) > LAYOUT:
@@ -73,6 +71,17 @@ def load_plan(path: Any) -> Any:
     if not isinstance(plan, Plan):
         raise ValueError(f"{path} must hold a plan, got {type(plan).__name__}")
     return plan
+
+
+def read_arrays(path: Any, writer: str) -> dict[str, Any]:
+    """Return the arrays of a ``.npz`` file, whose ending may be left out as in writing it."""
+    if isinstance(path, str | Path) and not Path(path).exists():
+        path = Path(f"{path}.npz") if Path(f"{path}.npz").exists() else path
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file}
+    except (EOFError, AttributeError, ValueError, BadZipFile):
+        raise ValueError(f"{path} must be a .npz file written by {writer}, it is none") from None
 
 
 def _unpack(name: str, arrays: dict[str, Any], path: Any) -> Any:

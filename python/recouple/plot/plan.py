@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray
-from recouple.plan import GridPlan
+from recouple.plan import AtomicPlan, GridPlan, MonotonePlan
 from recouple.plot.axes import axes_of, pyplot
 
 __all__ = ["comparison", "difference", "marginal_path", "plan"]
@@ -39,15 +39,21 @@ def plan(
 ) -> Any:
     """Draw the joint density of a plan on the line, with its colour scale.
 
+    Plans without a density are drawn as what they are: atoms by points, of areas in proportion to
+    their weights, a monotone plan by its curve.
+
     Parameters
     ----------
-    some_plan : GridPlan, MixturePlan or GaussianPlan
+    some_plan : GridPlan, MixturePlan, GaussianPlan, AtomicPlan or MonotonePlan
     ax : matplotlib Axes, optional
     vmax : float, optional
         Upper end of the colour scale, to compare pictures.
     marginals : bool
         Draw the densities of X0 and X1 along the upper and the right edge.
     """
+    bare = getattr(some_plan, "plan", some_plan)
+    if isinstance(bare, AtomicPlan | MonotonePlan) and bare.dim == 1:
+        return _draw_support(bare, axes_of(ax))
     ax = axes_of(ax, (5.6, 6.4) if marginals else None)
     grid = _on_grid("some_plan", some_plan, None)
     image = ax.pcolormesh(
@@ -63,6 +69,17 @@ def plan(
     if marginals:
         _draw_marginals(grid, ax)
     ax.figure.colorbar(image, ax=ax, label="density", location="bottom" if marginals else "right")
+    ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    return ax
+
+
+def _draw_support(some_plan: AtomicPlan | MonotonePlan, ax: Any) -> Any:
+    if isinstance(some_plan, AtomicPlan):
+        area = 20 * some_plan.weights / some_plan.weights.max()
+        ax.scatter(some_plan.x0, some_plan.x1, s=area, color="k", lw=0)
+    else:
+        x0 = some_plan.source.ppf(np.linspace(0.001, 0.999, 999))
+        ax.plot(x0, some_plan.transport(x0), "k")
     ax.set(xlabel="$x_0$", ylabel="$x_1$")
     return ax
 

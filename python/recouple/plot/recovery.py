@@ -35,6 +35,8 @@ def recovery(
     -------
     Axes, or an array of Axes for "all".
     """
+    if not hasattr(rec, "plan"):
+        raise ValueError(f"rec must be a recovery, got {type(rec).__name__}; plot.plan draws plans")
     panels = {
         "plan": lambda rec, ax: plan(rec.plan, ax),
         "resolved": _resolved,
