@@ -237,8 +237,8 @@ typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<co
     };
     std::optional<Begin> begin;
     if (progress && batch < n) {
-      begin = Begin{lines_->weights, lines_->last, lines_->first,
-                    lines_->second,  step_,        first_loss_};
+      begin =
+          Begin{lines_->weights, lines_->last, lines_->first, lines_->second, step_, first_loss_};
     }
     double total = 0;
     for (std::size_t first = 0; first < n; first += batch) {

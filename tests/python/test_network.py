@@ -481,7 +481,7 @@ def test_training_that_cannot_be_is_refused(data: Any, options: Any, message: st
 def test_resuming_with_a_network_of_another_dimension_is_refused() -> None:
     trace = rc.train(rc.ReluNetwork(1, 8, rng=0), PLAN, epochs=1, rng=0)
     pairs = points(2, 10, 1), points(2, 10, 2)
-    with pytest.raises(ValueError, match="resume must be of a network of dimension 2 .* got 1"):
+    with pytest.raises(ValueError, match=r"resume must be of a network of dimension 2 .* got 1"):
         rc.train(rc.ReluNetwork(2, 8, rng=0), pairs, resume=trace)
 
 

@@ -171,8 +171,8 @@ def kernel_ball_bound(
     Notes
     -----
     For the linearised network and unbounded losses. A theorem only for B and tau fixed before the
-    data are seen; with B the distance the weights moved and tau chosen among quantiles of the losses
-    it is a heuristic: no union bound is paid for the choice. Sources: Bartlett & Mendelson (2002)
+    data are seen. With B the distance the weights moved, and tau chosen among quantiles of the
+    losses, it is a heuristic: nothing is paid for the choice. Sources: Bartlett & Mendelson (2002)
     for kernel balls; Maurer (2016) for several outputs.
     """
     b = real_number("radius", radius, minimum=0)

@@ -185,7 +185,7 @@ class WassersteinBounds:
     def rows(self) -> list[tuple[str, float]]:
         """Bounds by name, in order from tight to loose."""
         return [
-            ("Alekseev-Groebner", self.alekseev_groebner),
+            ("Alekseev-Groebner (identity)", self.alekseev_groebner),
             ("Minkowski", self.minkowski),
             ("Jensen", self.jensen),
             ("Benton et al. (2023)", self.benton),
