@@ -1,9 +1,10 @@
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
+#include <string>
 
 #include "kernels/network.hpp"
 #include "network_panels.hpp"
@@ -79,6 +80,25 @@ Trainer<T>::Trainer(const NetworkWeights& start, TrainOptions options)
 }
 
 template <class T>
+std::size_t Trainer<T>::row_count(const Rows& rows, bool redraw) const {
+  const std::size_t n = rows.x0.size() / start_.dim;
+  if (n == 0 || rows.x0.size() != n * start_.dim) {
+    throw std::invalid_argument("train: x0 must hold rows of " + std::to_string(start_.dim) +
+                                " numbers, got " + std::to_string(rows.x0.size()) + " numbers");
+  }
+  if (rows.x1.size() != rows.x0.size()) {
+    throw std::invalid_argument("train: x1 must be of the size of x0, " +
+                                std::to_string(rows.x0.size()) + ", got " +
+                                std::to_string(rows.x1.size()));
+  }
+  if (rows.t.size() != n && !(redraw && rows.t.empty())) {
+    throw std::invalid_argument("train: t must hold a time for each of " + std::to_string(n) +
+                                " rows, got " + std::to_string(rows.t.size()));
+  }
+  return n;
+}
+
+template <class T>
 double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> order, bool redraw,
                               T* gradient) const {
   const NetworkShape shape(start_);
@@ -103,11 +123,9 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
     z.fit(network_tile * inputs_);
     target.fit(network_tile * d);
     out.fit(network_tile * d);
-    thread_local std::vector<double> times;
     thread_local std::vector<std::uint32_t> mine;
     const std::size_t begin = std::min(n, chunk * length), end = std::min(n, begin + length);
     mine.assign(order.begin() + std::ptrdiff_t(begin), order.begin() + std::ptrdiff_t(end));
-    times.resize(mine.size());
     T* sum = gradient == nullptr ? nullptr : gradient + chunk * size;
     if (sum != nullptr) std::fill(sum, sum + learnt, T{});
 
@@ -184,7 +202,11 @@ typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<co
                                          std::span<double> losses, const Progress& progress) {
   const NetworkShape shape(start_);
   const Rows rows{t, x0, x1};
-  const std::size_t n = x0.size() / start_.dim, heads = start_.head_count();
+  const std::size_t n = row_count(rows, options_.redraw_times), heads = start_.head_count();
+  if (losses.size() < epochs) {
+    throw std::invalid_argument("train: losses must have room for " + std::to_string(epochs) +
+                                " epochs, got " + std::to_string(losses.size()));
+  }
   const std::size_t batch = options_.batch == 0 ? n : std::min(options_.batch, n);
   const std::size_t size = hidden_size_ + heads * head_size_;
   const std::size_t learnt = options_.train_heads ? size : hidden_size_;
@@ -195,8 +217,8 @@ typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<co
   T *w = lines_->weights.data(), *g = lines_->gradients.data();
   const double scale = 1 / std::sqrt(double(start_.width));
   const auto& table = kernels<NetworkKernels<T>>();
-  const auto revert = [&] {
-    std::copy_n(lines_->last.data(), learnt, w);
+  const auto take = [&](const Panels<T>& weights) {
+    std::copy_n(weights.data(), learnt, w);
     for (std::size_t k = 0; k < heads; ++k) {
       shape.transpose(w + hidden_size_ + k * head_size_,
                       lines_->across.data() + k * shape.across_size());
@@ -208,14 +230,33 @@ typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<co
       std::iota(order.begin(), order.end(), 0u);
       shuffle(order, mix(options_.seed + 1) ^ mix(epoch_ + 1));
     }
+    struct Begin {  // of the epoch: an interruption within it goes back there
+      Panels<T> weights, last, first, second;
+      std::size_t step;
+      double first_loss;
+    };
+    std::optional<Begin> begin;
+    if (progress && batch < n) {
+      begin =
+          Begin{lines_->weights, lines_->last, lines_->first, lines_->second, step_, first_loss_};
+    }
     double total = 0;
     for (std::size_t first = 0; first < n; first += batch) {
+      if (first > 0 && progress && !progress(epoch, epochs)) {
+        take(begin->weights);
+        lines_->last = std::move(begin->last);
+        lines_->first = std::move(begin->first);
+        lines_->second = std::move(begin->second);
+        step_ = begin->step;
+        first_loss_ = begin->first_loss;
+        return End::stopped;
+      }
       const std::size_t count = std::min(batch, n - first);
       const double loss =
           accumulate(rows, std::span(order).subspan(first, count), options_.redraw_times, g);
       if (first_loss_ < 0 && std::isfinite(loss)) first_loss_ = loss;
       if (!std::isfinite(loss) || loss > explosion * std::max(first_loss_, 1e-30)) {
-        if (step_ > 0) revert();
+        if (step_ > 0) take(lines_->last);
         losses[epoch] = std::numeric_limits<double>::quiet_NaN();
         return End::diverged;
       }
@@ -242,7 +283,7 @@ typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<co
     losses[epoch] = total / double(n);
   }
   if (!std::all_of(w, w + learnt, [](T v) { return std::isfinite(v); })) {
-    revert();
+    take(lines_->last);
     return End::diverged;
   }
   if (progress && !progress(epochs, epochs)) return End::stopped;
@@ -254,11 +295,11 @@ double Trainer<T>::loss(std::span<const double> t, std::span<const double> x0,
                         std::span<const double> x1, std::vector<double>* hidden,
                         std::vector<double>* heads) const {
   const NetworkShape shape(start_);
-  const std::size_t n = x0.size() / start_.dim, count = start_.head_count();
+  const Rows rows{t, x0, x1};
+  const std::size_t n = row_count(rows, false), count = start_.head_count();
   const std::size_t size = hidden_size_ + count * head_size_;
   std::vector<std::uint32_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
-  const Rows rows{t, x0, x1};
   if (hidden == nullptr) return accumulate(rows, order, false, nullptr);
   Panels<T> gradient(size * chunk_count(n, double(n) * double(panels_ * network_panel) *
                                                double(4 * start_.dim + 4)));
@@ -296,7 +337,7 @@ NetworkWeights Trainer<T>::weights() const {
 template <class T>
 std::vector<double> Trainer<T>::state() const {
   std::vector<double> state{double(step_), double(epoch_), first_loss_};
-  for (const Panels<T>* part : {&lines_->first, &lines_->second}) {
+  for (const Panels<T>* part : {&lines_->last, &lines_->first, &lines_->second}) {
     state.insert(state.end(), part->data(), part->data() + part->size());
   }
   return state;
@@ -304,14 +345,14 @@ std::vector<double> Trainer<T>::state() const {
 
 template <class T>
 void Trainer<T>::restore(std::span<const double> state) {
-  if (state.size() != 3 + lines_->first.size() + lines_->second.size()) {
+  if (state.size() != 3 + lines_->last.size() + lines_->first.size() + lines_->second.size()) {
     throw std::invalid_argument("resume: the state is of another network or optimiser");
   }
   step_ = static_cast<std::size_t>(state[0]);
   epoch_ = static_cast<std::size_t>(state[1]);
   first_loss_ = state[2];
   auto from = state.begin() + 3;
-  for (Panels<T>* part : {&lines_->first, &lines_->second}) {
+  for (Panels<T>* part : {&lines_->last, &lines_->first, &lines_->second}) {
     for (std::size_t i = 0; i < part->size(); ++i) part->data()[i] = static_cast<T>(*from++);
   }
 }

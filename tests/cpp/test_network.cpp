@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <span>
+#include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 #include "recouple/field.hpp"
@@ -88,4 +91,51 @@ TEST_CASE("weights that do not fit are refused") {
   w.hidden[3] = std::nan("");
   CHECK_THROWS_AS(ReluNetwork{w}, std::invalid_argument);
   CHECK_THROWS_AS(ReluNetwork(some(2, 5)).slopes(0, 1), std::invalid_argument);
+}
+
+TEST_CASE("rows that do not fit are refused") {
+  Trainer<double> trainer(some(2, 5), {});
+  static_assert(!std::is_copy_constructible_v<Trainer<double>>);
+  const std::vector<double> t{0.2, 0.7}, x0{1.0, -0.5, 0.3, 0.8}, x1{0.1, 0.4, -1.0, 2.0};
+  std::vector<double> losses(3);
+  const auto run = [&](auto ts, auto a, auto b, std::size_t epochs) {
+    trainer.run(ts, a, b, epochs, losses, {});
+  };
+  using View = std::span<const double>;
+  const View ts = t, a = x0, b = x1, none;
+  CHECK_THROWS_AS(run(ts, a, b.first(2), 1), std::invalid_argument);
+  CHECK_THROWS_AS(run(ts, a.first(3), b.first(3), 1), std::invalid_argument);
+  CHECK_THROWS_AS(run(ts.first(1), a, b, 1), std::invalid_argument);
+  CHECK_THROWS_AS(run(none, a, b, 1), std::invalid_argument);
+  CHECK_THROWS_AS(run(none, none, none, 1), std::invalid_argument);
+  CHECK_THROWS_AS(run(ts, a, b, 4), std::invalid_argument);
+  CHECK_THROWS_AS(trainer.loss(ts, a, b.first(2), nullptr, nullptr), std::invalid_argument);
+  CHECK_THROWS_AS(trainer.loss(none, a, b, nullptr, nullptr), std::invalid_argument);
+  CHECK(trainer.steps() == 0);
+  run(ts, a, b, 3);
+  CHECK(trainer.steps() == 3);
+}
+
+TEST_CASE("a stop within an epoch goes back to its begin") {
+  std::vector<double> x0(200), x1(200), losses(4), again(4);
+  for (std::size_t i = 0; i < x0.size(); ++i) {
+    x0[i] = std::sin(double(i));
+    x1[i] = 2 + std::cos(1.3 * double(i));
+  }
+  TrainOptions options;
+  options.optimiser = TrainOptions::Optimiser::adam;
+  options.redraw_times = options.train_heads = true;
+  options.batch = 16;
+  Trainer<float> whole(some(2, 30), options), cut(some(2, 30), options);
+  whole.run({}, x0, x1, 4, losses, {});
+  int asked = 0;
+  const auto end = cut.run({}, x0, x1, 4, again, [&](std::size_t, std::size_t) {
+    return ++asked < 12;  // 1 + 6 batches an epoch, so within the second
+  });
+  CHECK(end == Trainer<float>::End::stopped);
+  CHECK(cut.epochs() == 1);
+  CHECK(cut.steps() == 7);
+  cut.run({}, x0, x1, 3, again, {});
+  CHECK(whole.weights().hidden == cut.weights().hidden);
+  CHECK(whole.weights().heads == cut.weights().heads);
 }

@@ -454,6 +454,12 @@ def test_weights_that_do_not_fit_are_refused() -> None:
         (PLAN, {"regime": "other"}, "regime must be one of"),
         (PLAN, {"optimiser": "lbfgs"}, "optimiser must be"),
         (PLAN, {"batch": 10}, "batch must be None"),
+        (PLAN, {"batch": 0, "optimiser": "sgd"}, "batch must be at least 1, got 0"),
+        (PLAN, {"momentum": 0.9, "optimiser": "adam"}, 'momentum must be 0 for "adam"'),
+        (PLAN, {"momentum": 1.0}, "momentum must be below 1, got 1"),
+        (PLAN, {"momentum": -0.1}, "momentum must be at least 0"),
+        (PLAN, {"interpolant": "linear"}, "interpolant must be an Interpolant .* got 'linear'"),
+        (PLAN, {"resume": 3}, "resume must be a Trace, got int"),
         (PLAN, {"rate": 0}, "rate must be positive"),
         (PLAN, {"rate": np.nan}, "rate must be finite"),
         (PLAN, {"patience": 3}, "patience needs held_out"),
@@ -470,3 +476,27 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 def test_training_that_cannot_be_is_refused(data: Any, options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rc.train(rc.ReluNetwork(1, 8, rng=0), data, epochs=1, **options)
+
+
+def test_resuming_with_a_network_of_another_dimension_is_refused() -> None:
+    trace = rc.train(rc.ReluNetwork(1, 8, rng=0), PLAN, epochs=1, rng=0)
+    pairs = points(2, 10, 1), points(2, 10, 2)
+    with pytest.raises(ValueError, match=r"resume must be of a network of dimension 2 .* got 1"):
+        rc.train(rc.ReluNetwork(2, 8, rng=0), pairs, resume=trace)
+
+
+@pytest.mark.parametrize("optimiser", ["gd", "sgd", "adam"])
+def test_a_resumed_run_that_diverges_keeps_the_last_finite_network(optimiser: Any) -> None:
+    net = rc.ReluNetwork(1, 16, rng=0)
+    draw = np.random.default_rng(0)
+    data = draw.random(30), *PLAN.sample(30, 0)
+    options: dict[str, Any] = dict(optimiser=optimiser, rate=1e9, rng=0, every=1)
+    whole = rc.train(net, data, epochs=8, **options)
+    assert whole.status == "diverged"
+    for n in range(1, len(whole.loss)):
+        part = rc.train(net, data, epochs=n, **options)
+        rest = rc.train(net, data, epochs=8 - n, resume=part, **options)
+        assert rest.status == "diverged"
+        assert rest.network == whole.network
+        assert np.abs(rest.network.hidden).max() > 0
+        assert rest.steps == whole.steps

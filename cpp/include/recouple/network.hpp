@@ -90,12 +90,16 @@ template <class T>
 class Trainer {
  public:
   Trainer(const NetworkWeights& start, TrainOptions options);
+  Trainer(Trainer&&) noexcept = default;
+  Trainer& operator=(Trainer&&) noexcept = default;
 
   enum class End { finished, stopped, diverged };
 
   // Epochs over rows (t[i], x0[i], x1[i]); a mean loss an epoch goes to `losses`, taken before each
   // step. On divergence (a loss that is not finite, or 10^8 times the first) the weights are those
-  // of the last finite loss, and steps() says which step failed.
+  // of the last finite loss, and steps() says which step failed. Progress is asked before each
+  // batch; stopped within an epoch, the run is as before that epoch. t may be empty where times are
+  // redrawn. Throws std::invalid_argument on no rows and sizes that do not match.
   End run(std::span<const double> t, std::span<const double> x0, std::span<const double> x1,
           std::size_t epochs, std::span<double> losses, const Progress& progress);
 
@@ -114,6 +118,7 @@ class Trainer {
  private:
   struct Lines;
   struct Rows;
+  std::size_t row_count(const Rows& rows, bool redraw) const;  // checked
   double accumulate(const Rows& rows, std::span<const std::uint32_t> order, bool redraw,
                     T* gradient) const;
 

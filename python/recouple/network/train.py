@@ -289,7 +289,7 @@ def train(
     batch : int, optional
         Rows a step of "sgd" and "adam", in a new order each epoch; 256 by default.
     momentum : float
-        Heavy-ball momentum of "gd" and "sgd".
+        Heavy-ball momentum of "gd" and "sgd", in [0, 1).
     betas, epsilon
         Of Adam.
     samples : int
@@ -348,6 +348,26 @@ def train(
         raise ValueError(f'optimiser must be "gd", "sgd" or "adam", got {optimiser!r}')
     if batch is not None and optimiser == "gd":
         raise ValueError('batch must be None for "gd", which takes all rows; use "sgd"')
+    if batch is not None:
+        batch = whole_number("batch", batch, minimum=1)
+    heavy = real_number("momentum", momentum, minimum=0)
+    if heavy >= 1:
+        raise ValueError(f"momentum must be below 1, got {heavy:g}")
+    if heavy > 0 and optimiser == "adam":
+        raise ValueError(f'momentum must be 0 for "adam", which has its betas, got {heavy:g}')
+    if not isinstance(interpolant, Interpolant):
+        raise ValueError(
+            f"interpolant must be an Interpolant such as recouple.LINEAR, got {interpolant!r}"
+        )
+    if resume is not None:
+        if not isinstance(resume, Trace):
+            raise ValueError(f"resume must be a Trace, got {type(resume).__name__}")
+        if resume.start.dim != net.dim:
+            raise ValueError(
+                f"resume must be of a network of dimension {net.dim} like net, got "
+                f"{resume.start.dim}"
+            )
+        net = resume.start
     if patience is not None and held_out is None:
         raise ValueError("patience needs held_out pairs to judge by")
     count = whole_number("epochs", epochs)
@@ -361,13 +381,13 @@ def train(
     known = source.plan if truth is None else truth
     if known is not None and known.dim != net.dim:
         raise ValueError(f"truth must have dimension {net.dim}, got {known.dim}")
-    size = 0 if optimiser == "gd" else whole_number("batch", batch or 256, minimum=1)
+    size = 0 if optimiser == "gd" else 256 if batch is None else batch
     step = (0.01 if optimiser == "adam" else 0.1) if rate is None else rate
     options = _core.TrainOptions(
         optimiser == "adam",
         net.train_outputs,
         real_number("rate", step, positive=True),
-        real_number("momentum", momentum, minimum=0, maximum=1),
+        heavy,
         (real_number("betas", betas[0], minimum=0, maximum=1 - 1e-12),
          real_number("betas", betas[1], minimum=0, maximum=1 - 1e-12)),
         real_number("epsilon", epsilon, positive=True),

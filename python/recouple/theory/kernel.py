@@ -251,9 +251,9 @@ def predicted_loss(
 
     Notes
     -----
-    Real descent departs from it as weights move: on the line by 48 % after 1000 steps at m = 64,
-    30 % at m = 8192, 3 % at m = 4096 with targets a hundred times smaller (the lazy limit).
-    Sources: Du et al. (2019); Arora et al. (2019), Theorem 4.1, for the curve.
+    Real descent departs from it as weights move; targets a hundred times smaller (the lazy limit)
+    keep it. How far was measured is in docs/study/study.md, section 3. Sources: Du et al. (2019);
+    Arora et al. (2019), Theorem 4.1, for the curve.
     """
     h = real_array("gram", gram, ndim=2)
     r = real_array("residuals", residuals)

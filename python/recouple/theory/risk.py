@@ -140,7 +140,7 @@ def kernel_ball_bound(
     truncation: float | None = None,
     delta: float = 0.05,
 ) -> KernelBall:
-    r"""Bound of E loss - training loss over a ball of the tangent kernel, for unbounded losses.
+    r"""Heuristic bound of E loss - training loss over a ball of the tangent kernel.
 
     .. math:: \text{gap} \le 4 \tau \sqrt{c}\, \mathrm{Rad} + 3 \tau^2 \sqrt{\log(2/\delta) / (2 n)}
               + E (\ell - \tau^2)_+, \qquad \mathrm{Rad} = B \sqrt{D\,\mathrm{tr} H} / n
@@ -170,8 +170,10 @@ def kernel_ball_bound(
 
     Notes
     -----
-    For the linearised network. Valid, and 50 to 120 times the real gap where measured. Sources:
-    Bartlett & Mendelson (2002) for kernel balls; Maurer (2016) for several outputs.
+    For the linearised network and unbounded losses. A theorem only for B and tau fixed before the
+    data are seen. With B the distance the weights moved, and tau chosen among quantiles of the
+    losses, it is a heuristic: nothing is paid for the choice. Sources: Bartlett & Mendelson (2002)
+    for kernel balls; Maurer (2016) for several outputs.
     """
     b = real_number("radius", radius, minimum=0)
     h = real_number("trace", trace, minimum=0)

@@ -159,7 +159,8 @@ class WassersteinBounds:
     """W2 between the two end laws on the line; otherwise the root mean square distance of the ends
     of trajectories from the same start, which is at least W2."""
     alekseev_groebner: float
-    """int || DPhi_f{t,1}(X_t) (v - f) || dt, in L2."""
+    """int || DPhi_f{t,1}(X_t) (v - f) || dt, in L2: an identity by the triangle inequality. On the
+    same draws it cannot be below ``measured``, so it is not counted in :meth:`holds`."""
     minkowski: float
     """int exp(int_t^1 L) ||v - f|| dt."""
     jensen: float
@@ -175,13 +176,16 @@ class WassersteinBounds:
     lipschitz: Lipschitz = field(repr=False)
 
     def holds(self) -> bool:
-        """Whether every bound is at least what was measured."""
-        return all(bound >= self.measured for _, bound in self.rows())
+        """Whether every bound is at least what was measured.
+
+        The Alekseev-Groebner integral is left out: it is an identity, and cannot fail.
+        """
+        return all(bound >= self.measured for _, bound in self.rows()[1:])
 
     def rows(self) -> list[tuple[str, float]]:
         """Bounds by name, in order from tight to loose."""
         return [
-            ("Alekseev-Groebner", self.alekseev_groebner),
+            ("Alekseev-Groebner (identity)", self.alekseev_groebner),
             ("Minkowski", self.minkowski),
             ("Jensen", self.jensen),
             ("Benton et al. (2023)", self.benton),
@@ -354,7 +358,9 @@ def ag_identity(
         both = np.concatenate([x[k] + step * e, x[k] - step * e])
         up, down = np.split(_advance(f, both, float(t), float(grid[-1])), 2)
         pushed.append((up - down) / (2 * step))
-    whole = np.trapezoid(np.stack(pushed), grid, axis=0)
+    weights = np.full(parts + 1, float(grid[-1]) / parts)
+    weights[[0, -1]] /= 2
+    whole = np.tensordot(weights, np.stack(pushed), axes=1)
     gap = x[-1] - _advance(f, np.asarray(x0), 0.0, float(grid[-1]))
     return float(np.linalg.norm(whole - gap) / np.linalg.norm(gap))
 
