@@ -68,21 +68,26 @@ Rule gauss_legendre(int n) {
   return rule;
 }
 
-void require(bool condition, const std::string& message) {
+void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
 void require_nodes(int nodes) {
-  require(nodes >= 1 && nodes <= 8, "nodes must be between 1 and 8, got " + std::to_string(nodes));
+  if (nodes < 1 || nodes > 8) {
+    throw std::invalid_argument("nodes must be between 1 and 8, got " + std::to_string(nodes));
+  }
 }
 
 void require_finite(std::span<const double> values, const char* name) {
-  for (const double v : values) require(std::isfinite(v), std::string(name) + " must be finite");
+  if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
+    throw std::invalid_argument(std::string(name) + " must be finite");
+  }
 }
 
 void require_features(const SplineFeatures& s, int degree) {
-  require(degree >= 1 && degree < int(feature_width),
-          "degree must be between 1 and 7, got " + std::to_string(degree));
+  if (degree < 1 || degree >= int(feature_width)) {
+    throw std::invalid_argument("degree must be between 1 and 7, got " + std::to_string(degree));
+  }
   require(std::isfinite(s.a) && std::isfinite(s.b) && std::isfinite(s.first) &&
               std::isfinite(s.spacing) && s.spacing > 0 && s.intervals > 0,
           "features must have finite coefficients, a positive spacing and knot intervals");

@@ -13,7 +13,7 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-void require(bool condition, const std::string& message) {
+void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
