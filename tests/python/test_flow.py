@@ -662,3 +662,54 @@ def test_what_a_loose_tolerance_carries_past_its_neighbours_is_followed_again(de
     assert not rc.crossings(x0, flow.x, 0.01).any()
     if dense:
         assert np.allclose(flow(1.0), flow.x, atol=1e-9)
+
+
+def test_densities_and_jacobians_of_native_fields_in_space_are_the_closed_forms() -> None:
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(6, 6))
+    plan = rc.GaussianPlan.from_joint(np.arange(6.0), root @ root.T + np.eye(6))
+    x0 = plan.source.rvs(40, rng)
+    flow = rc.integrate(rc.velocity_field(plan), x0, rtol=1e-11, log_density=True, jacobian=True)
+    # log |det| = (log |S1| - log |S0|) / 2 for Gaussian plans; 1e-9 is 100 times the tolerance.
+    exact = 0.5 * np.diff([np.linalg.slogdet(s)[1] for s in (plan.cov00, plan.cov11)])
+    assert np.allclose(flow.log_det, exact, rtol=0, atol=1e-9)
+    assert np.allclose(np.linalg.slogdet(flow.jacobian)[1], exact, rtol=0, atol=1e-9)
+    # The flow of a Gaussian plan is affine: its Jacobian is the matrix between differences.
+    steps, ends = x0[1:4] - x0[0], flow.x[1:4] - flow.x[0]
+    assert np.allclose(steps @ flow.jacobian[0].T, ends, rtol=0, atol=1e-8)
+    assert np.allclose(flow.jacobian, flow.jacobian[0], rtol=0, atol=1e-8)
+
+
+def test_ctrl_c_stops_a_long_integration() -> None:
+    import signal
+    import threading
+    import time
+
+    field = rc.velocity_field(rc.GaussianPlan(0.0, 1.0, 1.0, 0.5, 2.0))
+    threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        rc.integrate(field, np.zeros(100_000), method="rk4", steps=1_000_000)
+    assert time.perf_counter() - start < 10  # an hour's work
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX's resource usage")
+def test_memory_does_not_grow_with_the_number_of_steps() -> None:
+    import subprocess
+    import sys
+
+    code = """
+import resource, sys, numpy as np, recouple as rc
+field = rc.velocity_field(rc.GaussianPlan(0.0, 1.0, 1.0, 0.5, 2.0))
+x0 = np.random.default_rng(0).normal(size=200_000)
+rc.integrate(field, x0, method="rk4", steps=1, num_threads=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rc.integrate(field, x0, method="rk4", steps=int(sys.argv[1]), num_threads=1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    grown = [
+        int(subprocess.run([sys.executable, "-c", code, n], check=True, capture_output=True).stdout)
+        for n in ("2", "200")
+    ]
+    # Kilobytes; one more array of the points would take 1600.
+    assert abs(grown[1] - grown[0]) < 1000
