@@ -689,8 +689,8 @@ def test_ctrl_c_stops_a_long_integration() -> None:
     threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        rc.integrate(field, np.zeros(100_000), method="rk4", steps=1_000_000)
-    assert time.perf_counter() - start < 10  # an hour's work
+        rc.integrate(field, np.zeros(100_000), method="rk4", steps=100_000)
+    assert time.perf_counter() - start < 60  # of several minutes
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX's resource usage")
@@ -701,7 +701,7 @@ def test_memory_does_not_grow_with_the_number_of_steps() -> None:
     code = """
 import resource, sys, numpy as np, recouple as rc
 field = rc.velocity_field(rc.GaussianPlan(0.0, 1.0, 1.0, 0.5, 2.0))
-x0 = np.random.default_rng(0).normal(size=200_000)
+x0 = np.random.default_rng(0).normal(size=1_000_000)
 rc.integrate(field, x0, method="rk4", steps=1, num_threads=1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rc.integrate(field, x0, method="rk4", steps=int(sys.argv[1]), num_threads=1)
@@ -709,7 +709,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     grown = [
         int(subprocess.run([sys.executable, "-c", code, n], check=True, capture_output=True).stdout)
-        for n in ("2", "200")
+        for n in ("2", "20")
     ]
-    # Kilobytes; one more array of the points would take 1600.
-    assert abs(grown[1] - grown[0]) < 1000
+    # Kilobytes; one more array of the points would take 8000.
+    assert abs(grown[1] - grown[0]) < 4000
