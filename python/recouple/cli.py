@@ -432,7 +432,10 @@ def _field(text: str) -> VelocityField:
     if text.endswith((".pt", ".pt2", ".pth")):
         from recouple.interop.torch import load_field
 
-        return load_field(text, 1)
+        try:
+            return load_field(text, 1)
+        except ValueError as error:
+            raise ValueError(f"--field: {str(error).removeprefix('path: ')}") from None
     module_name, colon, name = text.partition(":")
     if not colon or not module_name or not name:
         raise ValueError(

@@ -310,3 +310,11 @@ def test_native_benchmarks_need_a_folder_of_them(
 ) -> None:
     assert run("bench", "--native", str(tmp_path)) == 2
     assert "native must be a folder of executables" in capsys.readouterr().err
+
+
+def test_a_missing_torch_file_is_named_with_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    assert run("distill", "--field", "nosuch.pt", "--source", "normal(0,1)") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("recouple: --field: ")
+    assert "nosuch.pt" in error
