@@ -30,7 +30,8 @@ inline std::span<double> writable(Array& a) {
   return {a.mutable_data(), static_cast<std::size_t>(a.size())};
 }
 
-// A fresh array aligned to 64 bytes, so that other libraries can adopt it without a copy.
+// A fresh array; but for small ones aligned to 64 bytes, so that other libraries can adopt it
+// without a copy.
 py::object allocate_aligned(const py::dtype& type, std::span<const py::ssize_t> shape);
 template <class T = double>
 py::array_t<T, py::array::c_style> allocate(std::span<const py::ssize_t> shape) {
@@ -49,7 +50,10 @@ inline Array allocate_like(const Array& a) {
 // the user's callback(done, total), if any. An exception stops the work; rethrow() raises it.
 class Watch {
  public:
-  explicit Watch(py::object callback) : callback_(std::move(callback)) {}
+  explicit Watch(py::object callback)
+      : callback_(std::move(callback)),
+        told_(!callback_.is_none()),
+        last_(told_ ? Clock::time_point() : Clock::now()) {}
   Progress progress() {
     return [this](std::size_t done, std::size_t total) { return poll(done, total); };
   }
@@ -62,12 +66,13 @@ class Watch {
   bool poll(std::size_t done, std::size_t total) {
     if (error_) return false;
     const auto now = Clock::now();
-    if (done < total && now - last_ < std::chrono::milliseconds(50)) return true;
+    const bool end = told_ && done >= total;  // is always told
+    if (!end && now - last_ < std::chrono::milliseconds(50)) return true;
     last_ = now;
     py::gil_scoped_acquire gil;
     try {
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-      if (!callback_.is_none()) callback_(done, total);
+      if (told_) callback_(done, total);
     } catch (...) {
       error_ = std::current_exception();
     }
@@ -75,7 +80,8 @@ class Watch {
   }
 
   py::object callback_;
-  Clock::time_point last_{};
+  bool told_;
+  Clock::time_point last_;
   std::exception_ptr error_;
 };
 

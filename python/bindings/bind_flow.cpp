@@ -164,14 +164,14 @@ void bind_flow(py::module_& m) {
       [](const Field& field, const Array& x, double t0, double t1, const py::object& t_eval,
          Method method, double rtol, double atol, std::size_t max_steps, std::size_t steps,
          Carried carried, double difference, bool hutchinson, std::uint64_t seed,
-         std::vector<double> poles, bool dense, int threads, const py::object& progress) {
+         const py::object& poles, bool dense, int threads, const py::object& progress) {
         return integrate_points(field, x, t0, t1, t_eval,
                                 {method,
                                  rtol,
                                  atol,
                                  max_steps,
                                  steps,
-                                 std::move(poles),
+                                 poles.is_none() ? std::vector<double>() : as_vector(poles),
                                  carried,
                                  {difference, hutchinson, seed},
                                  threads,

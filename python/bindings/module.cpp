@@ -28,15 +28,23 @@ void prefer_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t
 py::object allocate_aligned(const py::dtype& type, std::span<const py::ssize_t> shape) {
   auto bytes = static_cast<std::size_t>(type.itemsize());
   for (const auto n : shape) bytes *= static_cast<std::size_t>(n);
+  static const auto& numpy = py::detail::npy_api::get();
+  const auto wrap = [&](void* data, int flags) {
+    // NumPy works the strides out itself; pybind11's constructors would build them on the heap.
+    auto array = py::reinterpret_steal<py::object>(numpy.PyArray_NewFromDescr_(
+        numpy.PyArray_Type_, type.inc_ref().ptr(), static_cast<int>(shape.size()), shape.data(),
+        nullptr, data, flags, nullptr));
+    if (!array) throw py::error_already_set();
+    return array;
+  };
+  // A few numbers are copied in no time, and NumPy keeps such memory ready.
+  constexpr std::size_t small = 1024;
+  if (bytes <= small) return wrap(nullptr, 0);
   void* data = ::operator new (bytes > 0 ? bytes : 1, std::align_val_t{64});
   prefer_huge_pages(data, bytes);
   const py::capsule owner(data, [](void* p) { ::operator delete (p, std::align_val_t{64}); });
-  // NumPy works the strides out itself; pybind11's constructors would build them on the heap.
-  static const auto& numpy = py::detail::npy_api::get();
-  auto array = py::reinterpret_steal<py::object>(numpy.PyArray_NewFromDescr_(
-      numpy.PyArray_Type_, type.inc_ref().ptr(), static_cast<int>(shape.size()), shape.data(),
-      nullptr, data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
-  if (!array || numpy.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) {
+  auto array = wrap(data, py::detail::npy_api::NPY_ARRAY_WRITEABLE_);
+  if (numpy.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) < 0) {
     throw py::error_already_set();
   }
   return array;

@@ -533,7 +533,7 @@ def in_forked_child() -> bool:
     """
     True in a child of fork, where all runs serially.
     """
-def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.SupportsFloat | typing.SupportsIndex, t1: typing.SupportsFloat | typing.SupportsIndex, t_eval: typing.Any, method: Method, rtol: typing.SupportsFloat | typing.SupportsIndex, atol: typing.SupportsFloat | typing.SupportsIndex, max_steps: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, carried: Carried, difference: typing.SupportsFloat | typing.SupportsIndex, hutchinson: bool, seed: typing.SupportsInt | typing.SupportsIndex, poles: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], dense: bool, threads: typing.SupportsInt | typing.SupportsIndex, progress: typing.Any) -> tuple:
+def integrate(field: Field, x: numpy.typing.NDArray[numpy.float64], t0: typing.SupportsFloat | typing.SupportsIndex, t1: typing.SupportsFloat | typing.SupportsIndex, t_eval: typing.Any, method: Method, rtol: typing.SupportsFloat | typing.SupportsIndex, atol: typing.SupportsFloat | typing.SupportsIndex, max_steps: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, carried: Carried, difference: typing.SupportsFloat | typing.SupportsIndex, hutchinson: bool, seed: typing.SupportsInt | typing.SupportsIndex, poles: typing.Any, dense: bool, threads: typing.SupportsInt | typing.SupportsIndex, progress: typing.Any) -> tuple:
     """
     Ends, carried, times, status, steps, rejected, evaluations, points and carried at t_eval, dense output, whether all is well, the field's exception.
     """

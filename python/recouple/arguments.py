@@ -91,7 +91,9 @@ def whole_number(
     name: str, value: int | np.integer[Any], *, minimum: int = 0, maximum: int | None = None
 ) -> int:
     """Return ``value`` as an int within the bounds; booleans and fractions are refused."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if type(value) is not int and (
+        isinstance(value, bool) or not isinstance(value, (int, np.integer))
+    ):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -579,6 +580,7 @@ def test_results_are_frozen_and_pickle() -> None:
     for name in ("x", "log_det", "status", "steps", "t_reached"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(flow, name)[0] = 1
+    assert list(vars(flow)) == [field.name for field in fields(flow)]  # made without __init__
     copy = pickle.loads(pickle.dumps(flow))
     assert_array_equal(copy.x, flow.x)
     assert_allclose(copy.map(points(5)), flow.x, atol=1e-5)  # steps without the log-density

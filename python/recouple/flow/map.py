@@ -25,7 +25,7 @@ ADAPTIVE = ("bosh3", "dopri5", "tsit5", "dop853")
 _MAX_STEPS = 100_000
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, init=False)
 class FlowMap:
     """The flow map phi of a field from ``t0`` to ``t1``: x(t0) -> x(t1).
 
@@ -87,21 +87,25 @@ class FlowMap:
             raise ValueError(f"method must be one of {', '.join(FIXED + ADAPTIVE)}, got {method!r}")
         if max_steps != _MAX_STEPS:
             max_steps = whole_number("max_steps", max_steps, minimum=1)
+        if not (type(t0) is float and isfinite(t0)):
+            t0 = real_number("t0", t0)
+        if not (type(t1) is float and isfinite(t1)):
+            t1 = real_number("t1", t1)
         low, high = field.t_range
-        put = object.__setattr__
-        for name, given in (("t0", t0), ("t1", t1)):
-            t = given if type(given) is float and isfinite(given) else real_number(name, given)
-            if not low <= t <= high:
-                raise ValueError(
-                    f"{name} must lie in the field's range [{low:g}, {high:g}], got {t:g}"
-                )
-            put(self, name, t)
-        put(self, "field", field)
-        put(self, "method", method)
-        put(self, "rtol", rtol)
-        put(self, "atol", atol)
-        put(self, "steps", steps)
-        put(self, "max_steps", max_steps)
+        if not (low <= t0 <= high and low <= t1 <= high):
+            name, t = ("t1", t1) if low <= t0 <= high else ("t0", t0)
+            raise ValueError(f"{name} must lie in the field's range [{low:g}, {high:g}], got {t:g}")
+        parts = {
+            "field": field,
+            "t0": t0,
+            "t1": t1,
+            "method": method,
+            "rtol": rtol,
+            "atol": atol,
+            "steps": steps,
+            "max_steps": max_steps,
+        }
+        object.__setattr__(self, "__dict__", parts)
 
     def integrate(
         self,
@@ -120,14 +124,14 @@ class FlowMap:
         return trace(
             self,
             x0,
-            t_eval=t_eval,
-            dense=dense,
-            log_density=log_density,
-            jacobian=jacobian,
-            throw=throw,
-            rng=rng,
-            num_threads=num_threads,
-            progress=progress,
+            t_eval,
+            dense,
+            log_density,
+            jacobian,
+            throw,
+            rng,
+            num_threads,
+            progress,
         )
 
     def __call__(self, x: ArrayLike, *, num_threads: int | None = None) -> Any:

@@ -132,14 +132,14 @@ def integrate(
     return trace(
         flow_map,
         x0,
-        t_eval=t_eval,
-        dense=dense,
-        log_density=log_density,
-        jacobian=jacobian,
-        throw=throw,
-        rng=rng,
-        num_threads=num_threads,
-        progress=progress,
+        t_eval,
+        dense,
+        log_density,
+        jacobian,
+        throw,
+        rng,
+        num_threads,
+        progress,
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from recouple import _core
 from recouple.arguments import FloatArray, generator, real_array, thread_count
 from recouple.field import VelocityField
-from recouple.flow.solution import Flow, FlowStatus
+from recouple.flow.solution import Flow, FlowStatus, made
 from recouple.progress import Progress, progress_callback
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _NOTHING = _core.Carried.nothing
 def trace(
     flow_map: FlowMap,
     x0: ArrayLike,
-    *,
     t_eval: ArrayLike | None,
     dense: bool,
     log_density: bool | str,
@@ -51,7 +50,6 @@ def trace(
         seed = 0 if rng is None else int(generator(rng).integers(2**63))
         if not field.native and x.size:
             difference = _difference_step(field, x, flow_map.t0)
-    poles: Any = () if field._collisions is None else field._collisions
     callback = None if progress is None else progress_callback(progress, "integrate")
     threads = 0 if num_threads is None else thread_count(num_threads)
 
@@ -71,7 +69,7 @@ def trace(
             difference,
             log_density == "hutchinson",
             seed,
-            poles,
+            field._collisions,
             keep,
             threads,
             callback,
@@ -103,20 +101,26 @@ def trace(
         for array in (end, log_det, matrix, reached, end_x):
             if array is not None:
                 array.setflags(write=False)
-    flow = Flow(
-        end[()],
-        flow_map.t1 if times is None else times,
-        log_det if log_det is None else log_det[()],
-        matrix if matrix is None else matrix[()],
-        status,
-        taken,
-        rejected,
-        evaluations,
-        reached[()],
-        end_x[()],
-        error,
-        flow_map,
-        kept,
+    if not reached.ndim:  # one trajectory: numbers, not arrays without axes
+        end, end_x, reached = end[()], end_x[()], reached[()]
+        log_det = None if log_det is None else log_det[()]
+        matrix = None if matrix is None else matrix[()]
+    flow = made(
+        {
+            "x": end,
+            "t": flow_map.t1 if times is None else times,
+            "log_det": log_det,
+            "jacobian": matrix,
+            "status": status,
+            "steps": taken,
+            "rejected": rejected,
+            "evaluations": evaluations,
+            "t_reached": reached,
+            "x_reached": end_x,
+            "error": error,
+            "map": flow_map,
+            "_dense": kept,
+        }
     )
     if error is not None and throw:
         _attach(error, flow)
@@ -128,7 +132,9 @@ def _points(x0: ArrayLike, dim: int) -> tuple[FloatArray, bool]:
     """Return the points as float64, in the shape they came in, and whether they were float32."""
     array: Any = x0
     single = False
-    if type(x0) is not np.ndarray or x0.dtype != np.float64 or not x0.flags.carray:
+    if type(x0) is float:
+        array = np.array(x0)
+    elif type(x0) is not np.ndarray or x0.dtype != np.float64 or not x0.flags.carray:
         single = str(getattr(x0, "dtype", "")).endswith("float32")
         array = real_array("x0", x0, finite=False, empty=True)
     rank = array.ndim
