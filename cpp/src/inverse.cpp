@@ -272,7 +272,8 @@ std::vector<double> EntropicDual::moments(int threads) const {
   return out;
 }
 
-// A diag(mass) A' + diag(penalty), lower triangle; a task is a pair of times.
+// A diag(mass) A' + diag(penalty), lower triangle. A task is a few times against a few; it takes all
+// their products a tile of points at a time, whose features then come from cache.
 std::vector<double> EntropicDual::hessian(std::span<const double> mass,
                                           std::span<const double> penalty, int threads) const {
   if (!dense_.empty()) return dense_hessian(mass, penalty, threads);
@@ -283,30 +284,45 @@ std::vector<double> EntropicDual::hessian(std::span<const double> mass,
   for (std::size_t p = 0; p < points(); ++p) {
     if (mass[p] > cutoff) listed.push_back(static_cast<std::uint32_t>(p));
   }
-  const std::size_t n = size(), times = features_.size();
+  constexpr std::size_t few = 4, tile = 256;
+  const std::size_t n = size(), times = features_.size(), groups = (times + few - 1) / few;
   const auto used = static_cast<std::size_t>(degree_) + 1;
   std::vector<double> h(n * n, 0.0);
-  std::vector<std::pair<std::size_t, std::size_t>> pairs;
-  for (std::size_t k = 0; k < times; ++k) {
-    for (std::size_t l = 0; l <= k; ++l) pairs.emplace_back(k, l);
+  std::vector<std::array<std::size_t, 2>> pairs;  // task by task
+  std::vector<std::size_t> first{0};
+  for (std::size_t g = 0; g < groups; ++g) {
+    for (std::size_t other = 0; other <= g; ++other) {
+      for (std::size_t k = g * few; k < std::min(times, (g + 1) * few); ++k) {
+        for (std::size_t l = other * few; l <= std::min(k, other * few + few - 1); ++l) {
+          pairs.push_back({k, l});
+        }
+      }
+      first.push_back(pairs.size());
+    }
+  }
+  const auto padded = [&](std::size_t k) { return features_[k].count(degree_) + feature_width; };
+  std::vector<std::vector<double>> blocks(pairs.size());
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    blocks[i].resize(padded(pairs[i][0]) * padded(pairs[i][1]));
   }
   const double work = 3 * double(listed.size()) * double(pairs.size());
-  std::vector<std::vector<double>> scratch(pairs.size());
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    const auto [k, l] = pairs[i];
-    scratch[i].resize((features_[k].count(degree_) + feature_width) *
-                      (features_[l].count(degree_) + feature_width));
-  }
-  parallel_for(pairs.size(), threads_for(work, threads), [&](std::size_t task) noexcept {
-    const auto [k, l] = pairs[task];
-    std::vector<double>& block = scratch[task];
-    const std::size_t rows = features_[k].count(degree_), columns = features_[l].count(degree_);
-    const std::size_t stride = columns + feature_width;
-    kernels<InverseKernels>().add_products(
-        {start_[k].data(), value_[k].data()}, {start_[l].data(), value_[l].data()}, mass.data(),
-        listed.data(), listed.size(), used, block.data(), stride);
-    for (std::size_t r = 0; r < rows; ++r) {
-      std::copy_n(&block[r * stride], columns, &h[(offset_[k] + r) * n + offset_[l]]);
+  parallel_for(first.size() - 1, threads_for(work, threads), [&](std::size_t task) noexcept {
+    for (std::size_t from = 0; from < listed.size(); from += tile) {
+      const std::size_t count = std::min(tile, listed.size() - from);
+      for (std::size_t i = first[task]; i < first[task + 1]; ++i) {
+        const auto [k, l] = pairs[i];
+        kernels<InverseKernels>().add_products({start_[k].data(), value_[k].data()},
+                                               {start_[l].data(), value_[l].data()}, mass.data(),
+                                               &listed[from], count, used, blocks[i].data(),
+                                               padded(l));
+      }
+    }
+    for (std::size_t i = first[task]; i < first[task + 1]; ++i) {
+      const auto [k, l] = pairs[i];
+      const std::size_t rows = features_[k].count(degree_), columns = features_[l].count(degree_);
+      for (std::size_t r = 0; r < rows; ++r) {
+        std::copy_n(&blocks[i][r * padded(l)], columns, &h[(offset_[k] + r) * n + offset_[l]]);
+      }
     }
   });
   for (std::size_t i = 0; i < n; ++i) h[i * n + i] += penalty[i];
