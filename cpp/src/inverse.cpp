@@ -272,8 +272,8 @@ std::vector<double> EntropicDual::moments(int threads) const {
   return out;
 }
 
-// A diag(mass) A' + diag(penalty), lower triangle. A task is a few times against a few; it takes all
-// their products a tile of points at a time, whose features then come from cache.
+// A diag(mass) A' + diag(penalty), lower triangle. A task is a few times against a few; it takes
+// all their products a tile of points at a time, whose features then come from cache.
 std::vector<double> EntropicDual::hessian(std::span<const double> mass,
                                           std::span<const double> penalty, int threads) const {
   if (!dense_.empty()) return dense_hessian(mass, penalty, threads);
@@ -311,10 +311,9 @@ std::vector<double> EntropicDual::hessian(std::span<const double> mass,
       const std::size_t count = std::min(tile, listed.size() - from);
       for (std::size_t i = first[task]; i < first[task + 1]; ++i) {
         const auto [k, l] = pairs[i];
-        kernels<InverseKernels>().add_products({start_[k].data(), value_[k].data()},
-                                               {start_[l].data(), value_[l].data()}, mass.data(),
-                                               &listed[from], count, used, blocks[i].data(),
-                                               padded(l));
+        kernels<InverseKernels>().add_products(
+            {start_[k].data(), value_[k].data()}, {start_[l].data(), value_[l].data()}, mass.data(),
+            &listed[from], count, used, blocks[i].data(), padded(l));
       }
     }
     for (std::size_t i = first[task]; i < first[task + 1]; ++i) {
