@@ -75,15 +75,7 @@ void cholesky_solve(std::span<const double> l, std::size_t n, std::span<double> 
   if (l.size() != n * n || b.size() != n) {
     throw std::invalid_argument("l must have n * n entries and b must have n");
   }
-  for (std::size_t i = 0; i < n; ++i) {
-    double s = b[i];
-    for (std::size_t k = 0; k < i; ++k) s -= l[i * n + k] * b[k];
-    b[i] = s / l[i * n + i];
-  }
-  for (std::size_t i = n; i-- > 0;) {
-    const double s = b[i] /= l[i * n + i];
-    for (std::size_t k = 0; k < i; ++k) b[k] -= l[i * n + k] * s;
-  }
+  kernels<CholeskyKernels>().solve(l.data(), b.data(), n);
 }
 
 }  // namespace recouple

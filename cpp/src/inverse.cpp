@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernels/inverse.hpp"
+#include "kernels/inverse_dense.hpp"
 #include "recouple/cholesky.hpp"
 
 namespace recouple {
@@ -100,19 +101,6 @@ double dot(std::span<const double> a, std::span<const double> b) noexcept {
 }
 
 }  // namespace
-
-std::string_view name(DualStatus status) noexcept {
-  switch (status) {
-    case DualStatus::converged:
-      return "converged";
-    case DualStatus::stalled:
-      return "stalled";
-    case DualStatus::iteration_limit:
-      return "iteration limit";
-    default:
-      return "interrupted";
-  }
-}
 
 std::vector<double> moment_abscissae(const SplineFeatures& s, int nodes) {
   require_nodes(nodes);
@@ -226,13 +214,13 @@ void EntropicDual::set_theta(std::span<const double> theta, int threads) {
   update_mass(theta_, mass_, threads);
 }
 
-// Tasks are stripes of grid points; each does all times, so that its exponents stay in L1.
-void EntropicDual::update_mass(std::span<const double> theta, std::span<double> mass,
-                               int threads) const {
-  if (!dense_.empty()) return update_dense(theta, mass, threads);
+// The exponent A' theta, a stripe of points at a time, so that it stays in L1 until
+// finish(first point, exponent, points) has used it.
+template <class Finish>
+void EntropicDual::sweep(std::span<const double> theta, int threads, const Finish& finish) const {
   constexpr std::size_t stripe = 1024;
+  const bool dense = !dense_.empty();
   std::vector<double> padded;
-  padded.reserve(size() + features_.size() * feature_width);
   std::vector<std::size_t> first;
   for (std::size_t k = 0; k < features_.size(); ++k) {
     first.push_back(padded.size());
@@ -240,17 +228,37 @@ void EntropicDual::update_mass(std::span<const double> theta, std::span<double> 
                   theta.begin() + std::ptrdiff_t(offset_[k + 1]));
     padded.insert(padded.end(), feature_width, 0.0);
   }
-  const double work = 1.5 * double(points()) * double(features_.size());
+  const double work =
+      dense ? 0.2 * double(dense_.size()) : 1.5 * double(points()) * double(features_.size());
   parallel_for(
       (points() + stripe - 1) / stripe, threads_for(work, threads), [&](std::size_t task) noexcept {
         const std::size_t p = task * stripe, n = std::min(stripe, points() - p);
         std::array<double, stripe> exponent{};
+        if (dense) {
+          kernels<DenseKernels>().add_exponent(&dense_[p], points(), theta.data(), size(),
+                                               exponent.data(), n);
+        }
         for (std::size_t k = 0; k < features_.size(); ++k) {
           const FeatureView view{&start_[k][p], &value_[k][p * feature_width]};
           kernels<InverseKernels>().add_exponent(view, &padded[first[k]], exponent.data(), n);
         }
-        kernels<InverseKernels>().tilt(&reference_[p], exponent.data(), &mass[p], n);
+        finish(p, exponent.data(), n);
       });
+}
+
+void EntropicDual::update_mass(std::span<const double> theta, std::span<double> mass,
+                               int threads) const {
+  sweep(theta, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
+    kernels<InverseKernels>().tilt(&reference_[p], exponent, &mass[p], n);
+  });
+}
+
+// diag(mass) A' theta
+void EntropicDual::weigh(std::span<const double> theta, std::span<double> weighted,
+                         int threads) const {
+  sweep(theta, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
+    for (std::size_t i = 0; i < n; ++i) weighted[p + i] = mass_[p + i] * exponent[i];
+  });
 }
 
 void EntropicDual::moments_of(std::span<const double> mass, std::span<double> moments,
@@ -326,85 +334,6 @@ std::vector<double> EntropicDual::hessian(std::span<const double> mass,
   });
   for (std::size_t i = 0; i < n; ++i) h[i * n + i] += penalty[i];
   return h;
-}
-
-DualStage EntropicDual::solve(std::span<const double> moments, std::span<const double> penalty,
-                              const DualOptions& options, const Progress& progress) {
-  const std::size_t n = size();
-  require(moments.size() == n && penalty.size() == n,
-          "moments and penalty must have one entry per feature");
-  for (std::size_t i = 0; i < n; ++i) {
-    require(std::isfinite(moments[i]), "moments must be finite");
-    require(std::isfinite(penalty[i]) && penalty[i] > 0, "penalty must be finite and positive");
-  }
-  const int threads = options.threads;
-  std::vector<double> now(n), gradient(n), step(n), trial(n), trial_mass(points());
-  update_mass(theta_, mass_, threads);
-
-  const auto objective = [&](std::span<const double> theta, std::span<const double> mass) {
-    double value = 0, total = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      value += theta[i] * (moments[i] - 0.5 * penalty[i] * theta[i]);
-    }
-    for (const double m : mass) total += m;
-    return value - total;
-  };
-  double value = objective(theta_, mass_);
-
-  DualStage stage{DualStatus::iteration_limit, 0, 0, 0};
-  while (stage.iterations < options.max_iterations) {
-    if (progress && !progress(std::size_t(stage.iterations), std::size_t(options.max_iterations))) {
-      stage.status = DualStatus::interrupted;
-      break;
-    }
-    moments_of(mass_, now, threads);
-    for (std::size_t i = 0; i < n; ++i) gradient[i] = moments[i] - now[i] - penalty[i] * theta_[i];
-    std::vector<double> h = hessian(mass_, penalty, threads);
-    if (!cholesky(h, n, threads)) {
-      stage.status = DualStatus::stalled;
-      break;
-    }
-    step = gradient;
-    cholesky_solve(h, n, step);
-    const double decrement = dot(gradient, step);
-    ++stage.iterations;
-    if (!(decrement >= 0) || !std::isfinite(decrement)) {
-      stage.status = DualStatus::stalled;
-      break;
-    }
-    // Backtracking; the slack is the rounding error of the objective.
-    double length = 1;
-    bool accepted = false;
-    const double slack = 1e-13 * (1 + std::abs(value));
-    for (int halving = 0; halving < 40 && !accepted; ++halving, length *= 0.5) {
-      for (std::size_t i = 0; i < n; ++i) trial[i] = theta_[i] + length * step[i];
-      update_mass(trial, trial_mass, threads);
-      const double trial_value = objective(trial, trial_mass);
-      if (trial_value >= value + 1e-4 * length * decrement - slack) {
-        accepted = true;
-        theta_.swap(trial);
-        mass_.swap(trial_mass);
-        value = trial_value;
-      }
-    }
-    if (!accepted) {
-      stage.status = DualStatus::stalled;
-      break;
-    }
-    if (0.5 * decrement <= options.decrement) {
-      stage.status = DualStatus::converged;
-      break;
-    }
-  }
-  moments_of(mass_, now, threads);
-  double sum = 0;
-  for (std::size_t i = 0; i < n; ++i) sum += (now[i] - moments[i]) * (now[i] - moments[i]);
-  stage.residual = std::sqrt(sum / double(n));
-  for (std::size_t p = 0; p < points(); ++p) {
-    if (mass_[p] > 0) stage.divergence += mass_[p] * std::log(mass_[p] / reference_[p]);
-    stage.divergence += reference_[p] - mass_[p];
-  }
-  return stage;
 }
 
 std::vector<EntropicDual::Uncertainty> EntropicDual::uncertainty(

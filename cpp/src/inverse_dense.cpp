@@ -1,10 +1,8 @@
 // The entropic dual with features given by their values: any points, any dimension.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <stdexcept>
 
-#include "kernels/inverse.hpp"
 #include "kernels/inverse_dense.hpp"
 #include "recouple/inverse.hpp"
 
@@ -32,20 +30,6 @@ EntropicDual::EntropicDual(std::span<const double> reference, std::vector<double
   }
   offset_.push_back(dense_.size() / reference.size());
   theta_.assign(size(), 0.0);
-}
-
-void EntropicDual::update_dense(std::span<const double> theta, std::span<double> mass,
-                                int threads) const {
-  constexpr std::size_t stripe = 512;
-  const double work = 0.2 * double(dense_.size());
-  parallel_for((points() + stripe - 1) / stripe, threads_for(work, threads),
-               [&](std::size_t task) noexcept {
-                 const std::size_t p = task * stripe, n = std::min(stripe, points() - p);
-                 std::array<double, stripe> exponent{};
-                 kernels<DenseKernels>().add_exponent(&dense_[p], points(), theta.data(), size(),
-                                                      exponent.data(), n);
-                 kernels<InverseKernels>().tilt(&reference_[p], exponent.data(), &mass[p], n);
-               });
 }
 
 void EntropicDual::dense_moments(std::span<const double> mass, std::span<double> moments,

@@ -4,7 +4,9 @@
 // B-splines are linear in pi, and the plan sought is
 //   argmin KL(pi || ref) + sum_i (E_pi[B_i] - g_i)^2 / (2 lambda_i)
 // on a tensor grid, which is pi = ref * exp(sum_i theta_i B_i) with theta the maximiser of a smooth
-// concave function, found by damped Newton.
+// concave function, found by damped Newton. Its linear systems are solved by conjugate gradients
+// preconditioned by the Cholesky factor of an earlier Hessian, which is made anew when it is too
+// far from the present one.
 #pragma once
 
 #include <cstddef>
@@ -108,15 +110,22 @@ class EntropicDual {
 
  private:
   std::vector<double> factor(std::span<const double> penalty, int threads) const;
+  template <class Finish>
+  void sweep(std::span<const double> theta, int threads, const Finish& finish) const;
   void update_mass(std::span<const double> theta, std::span<double> mass, int threads) const;
+  void weigh(std::span<const double> theta, std::span<double> weighted, int threads) const;
   void moments_of(std::span<const double> mass, std::span<double> moments, int threads) const;
   std::vector<double> hessian(std::span<const double> mass, std::span<const double> penalty,
                               int threads) const;
 
-  void update_dense(std::span<const double> theta, std::span<double> mass, int threads) const;
   void dense_moments(std::span<const double> mass, std::span<double> moments, int threads) const;
   std::vector<double> dense_hessian(std::span<const double> mass, std::span<const double> penalty,
                                     int threads) const;
+
+  bool newton_step(std::span<const double> gradient, std::span<const double> penalty,
+                   std::vector<double>& factor, std::span<double> step, int threads) const;
+  bool conjugate_gradients(std::span<const double> rhs, std::span<const double> penalty,
+                           std::span<const double> factor, std::span<double> x, int threads) const;
 
   int degree_;
   std::vector<double> dense_;  // values of features that are not splines

@@ -64,11 +64,40 @@ void solve_panel(const double* l, std::size_t stride, double* x, std::size_t n) 
   }
 }
 
+void solve(const double* l, double* b, std::size_t n) noexcept {
+  for (std::size_t i = 0; i < n; ++i) {
+    const double* row = l + i * n;
+    Lanes8 sum = {}, x, y;
+    std::size_t k = 0;
+    for (; k + 8 <= i; k += 8) {
+      load8(row + k, x);
+      load8(b + k, y);
+      sum += x * y;
+    }
+    double s = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    for (; k < i; ++k) s += row[k] * b[k];
+    b[i] = (b[i] - s) / row[i];
+  }
+  for (std::size_t i = n; i-- > 0;) {
+    const double* row = l + i * n;
+    const double s = b[i] /= row[i];
+    std::size_t k = 0;
+    for (; k + 8 <= i; k += 8) {
+      Lanes8 x, y;
+      load8(row + k, x);
+      load8(b + k, y);
+      store8(b + k, y - s * x);
+    }
+    for (; k < i; ++k) b[k] -= row[k] * s;
+  }
+}
+
 }  // namespace
 
 template <>
 const CholeskyKernels& CholeskyKernels::at<level_of_this_file>() noexcept {
-  static constexpr CholeskyKernels table{&recouple::subtract_product, &recouple::solve_panel};
+  static constexpr CholeskyKernels table{&recouple::subtract_product, &recouple::solve_panel,
+                                         &recouple::solve};
   return table;
 }
 

@@ -16,6 +16,9 @@ struct CholeskyKernels {
   // Solves X L' = B in place for 16 rows of X, packed as x[k][16]; l is the n x n lower factor.
   void (*solve_panel)(const double* l, std::size_t stride, double* x, std::size_t n) noexcept;
 
+  // Solves L L' x = b in place.
+  void (*solve)(const double* l, double* b, std::size_t n) noexcept;
+
   template <Simd>
   static const CholeskyKernels& at() noexcept;
 };
