@@ -276,7 +276,7 @@ std::vector<double> EntropicDual::moments(int threads) const {
 // all their products a tile of points at a time, whose features then come from cache.
 std::vector<double> EntropicDual::hessian(std::span<const double> mass,
                                           std::span<const double> penalty, int threads) const {
-  if (!dense_.empty()) return dense_hessian(mass, penalty, threads);
+  if (!dense_.empty()) return dense_hessian(mass, penalty, 0.0, threads);
   // The points left out add less than a hundredth of the smallest penalty to any diagonal entry.
   const double least = *std::min_element(penalty.begin(), penalty.end());
   const double cutoff = 0.01 * least / double(points());
@@ -328,6 +328,17 @@ std::vector<double> EntropicDual::hessian(std::span<const double> mass,
   return h;
 }
 
+// Newton's direction H^-1 gradient; false if the Hessian is not positive definite.
+bool EntropicDual::direction(std::span<const double> gradient, std::span<const double> penalty,
+                             int threads, std::span<double> step) {
+  if (!dense_.empty()) return dense_direction(gradient, penalty, threads, step);
+  std::vector<double> h = hessian(mass_, penalty, threads);
+  if (!cholesky(h, size(), threads)) return false;
+  std::copy(gradient.begin(), gradient.end(), step.begin());
+  cholesky_solve(h, size(), step);
+  return true;
+}
+
 DualStage EntropicDual::solve(std::span<const double> moments, std::span<const double> penalty,
                               const DualOptions& options, const Progress& progress) {
   const std::size_t n = size();
@@ -359,13 +370,10 @@ DualStage EntropicDual::solve(std::span<const double> moments, std::span<const d
     }
     moments_of(mass_, now, threads);
     for (std::size_t i = 0; i < n; ++i) gradient[i] = moments[i] - now[i] - penalty[i] * theta_[i];
-    std::vector<double> h = hessian(mass_, penalty, threads);
-    if (!cholesky(h, n, threads)) {
+    if (!direction(gradient, penalty, threads, step)) {
       stage.status = DualStatus::stalled;
       break;
     }
-    step = gradient;
-    cholesky_solve(h, n, step);
     const double decrement = dot(gradient, step);
     ++stage.iterations;
     if (!(decrement >= 0) || !std::isfinite(decrement)) {

@@ -72,7 +72,7 @@ class EntropicDual {
                std::span<const double> reference, std::vector<SplineFeatures> features, int degree);
 
   // The same dual over any points: features are rows of values at them, (n, points).
-  EntropicDual(std::span<const double> reference, std::vector<double> features);
+  EntropicDual(std::span<const double> reference, std::span<const double> features);
 
   std::size_t points() const noexcept { return reference_.size(); }
   std::size_t size() const noexcept { return offset_.back(); }  // number of features in all
@@ -116,7 +116,15 @@ class EntropicDual {
   void update_dense(std::span<const double> theta, std::span<double> mass, int threads) const;
   void dense_moments(std::span<const double> mass, std::span<double> moments, int threads) const;
   std::vector<double> dense_hessian(std::span<const double> mass, std::span<const double> penalty,
-                                    int threads) const;
+                                    double least, int threads) const;
+  void dense_multiply(std::span<const double> x, std::span<const double> penalty,
+                      std::span<double> image, int threads) const;
+  bool direction(std::span<const double> gradient, std::span<const double> penalty, int threads,
+                 std::span<double> step);
+  bool dense_direction(std::span<const double> gradient, std::span<const double> penalty,
+                       int threads, std::span<double> step);
+  bool conjugate_gradients(std::span<const double> gradient, std::span<const double> penalty,
+                           int threads, std::span<double> step) const;
 
   int degree_;
   std::vector<double> dense_;  // values of features that are not splines
@@ -125,6 +133,8 @@ class EntropicDual {
   std::vector<double> reference_, mass_, theta_;
   std::vector<std::vector<std::int32_t>> start_;
   std::vector<std::vector<double>> value_;
+  // Of dense problems: an earlier Hessian without its penalty, and its factor at penalty_.
+  std::vector<double> earlier_, factor_, penalty_;
 };
 
 }  // namespace recouple
