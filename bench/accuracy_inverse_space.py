@@ -102,7 +102,7 @@ def exact():
 def cramer_rao(plan, level, times=12, points=2000):
     """Least relative error of C that unbiased estimates can have, ends known, from the law of v."""
     t = 0.5 - 0.5 * np.cos((np.arange(times) + 0.5) * np.pi / times)[:, None, None]
-    d, eye, m = plan.dim, np.eye(plan.dim), plan.mean1 - plan.mean0
+    d, m = plan.dim, plan.mean1 - plan.mean0
     S0, C, S1 = plan.cov00, plan.cov01, plan.cov11
     S = (1 - t) ** 2 * S0 + t**2 * S1 + t * (1 - t) * (C + C.T)
     A = ((1 - t) * (C.T - S0) + t * (S1 - C)) @ np.linalg.inv(S)

@@ -255,6 +255,48 @@ def test_expectations_know_their_error() -> None:
     assert "unique in family" in repr(rec)
 
 
+def test_the_summary_shows_small_matrices_and_measures_large_ones() -> None:
+    plan = random_plan(2, 9)
+    rec = rc.recover_plan(noisy(plan, 0.1, 0), plan.source, family="gaussian", points=300)
+    lines = rec.summary().splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("cov01"))
+    low, high = rec.error_bars["cov01"].interval(0.95)
+    first = f"{rec.plan.cov01[0, 0]:.4g} +- {(high - low)[0, 0] / 2:.1g}"
+    assert first in lines[at]
+    assert f"{rec.plan.cov01[1, 1]:.4g} +- " in lines[at + 1]
+    six = random_plan(6, 0)
+    rec = rc.recover_plan(rc.velocity_field(six), six.source, family="gaussian", points=100)
+    assert f"norm {np.linalg.norm(six.cov01):.4g} of 6 x 6 entries" in rec.summary()
+
+
+def test_the_error_is_what_the_noise_allows() -> None:
+    # One number for the whole estimator: root mean square error over its Cramer-Rao bound, with
+    # the covariance of C in closed form at t = 0 and t = 1, where K_0 = C' - S0, K_1 = S1 - C.
+    dim, points, noise = 3, 400, 0.1
+    squares = []
+    for seed in range(25):
+        plan, rng = random_plan(dim, seed), np.random.default_rng(seed)
+        field = rc.velocity_field(plan)
+        rec = rc.recover_plan(
+            lambda t, x, f=field, r=rng: f(t, x) + r.normal(scale=0.1, size=x.shape),
+            plan.source,
+            plan.target,
+            family="gaussian",
+            times=[0.0, 1.0],
+            points=points,
+            rng=seed,
+        )
+        # A has row covariance noise^2 S^-1 / n; of C = (I + A_0) S0 transposed and (I - A_1) S1.
+        S0, S1 = plan.cov00, plan.cov11
+        one = np.kron(S0, np.eye(dim)) * noise**2 / points  # of vec C at t = 0
+        two = np.kron(np.eye(dim), S1) * noise**2 / points
+        bound = np.linalg.inv(np.linalg.inv(one) + np.linalg.inv(two))
+        error = (rec.plan.cov01 - plan.cov01).reshape(-1)
+        squares.append(error @ np.linalg.solve(bound, error) / dim**2)
+    # Mean of 25 chi^2_9 / 9: standard deviation .094.
+    assert abs(np.mean(squares) - 1) < 0.35
+
+
 def test_threads_and_repetition_change_no_bit() -> None:
     plan = random_plan(3, 1)
     field = rc.velocity_field(plan)
@@ -277,6 +319,8 @@ def test_threads_and_repetition_change_no_bit() -> None:
         ({"times": [0.2, 1.2]}, "times must lie in"),
         ({"times": [0.2, 0.2]}, "times must be different"),
         ({"times": 0}, "times must be at least 1"),
+        ({"times": 0.5}, "times must be a whole number or an array"),
+        ({"rng": -1}, "rng must be at least 0"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"grid": 4}, "options of family 'gaussian' are"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple.arguments import FloatArray, frozen, real_array, whole_number
+from recouple.arguments import FloatArray, frozen, generator, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.inverse.affine import ROUNDING, AffineData, GaussianFit, fit_gaussian
 from recouple.inverse.end import End, read_end
@@ -65,7 +65,7 @@ def recover_gaussian(
             f"points must be at least {dim + 2} for a regression in dimension {dim}, got {n}"
         )
     callback = progress_callback(progress, "recover_plan")
-    start = end0.draw(n, np.random.default_rng(rng))
+    start = end0.draw(n, generator(rng))
     clouds, carried = carry(
         velocity, start, t, whole_number("steps", steps, minimum=1), num_threads, callback
     )
