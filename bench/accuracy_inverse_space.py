@@ -144,10 +144,13 @@ def noise():
                 found = float(np.median(errors))
                 shape = "means N(0, I)" if drift else "no drift"
                 what = f"error of C, 12 x 2000 values, D = {dim}, {shape}, noise {level:.0%}"
-                row(f"{what}, median of 15 plans", f"{bound:g}", f"{found:.1e}", found <= bound)
+                limit = np.median([cramer_rao(random_plan(dim, 100 + k, drift=drift), level)
+                                   for k in range(15)])  # fmt: skip
+                row(f"{what}, median of 15 plans", f"{bound:g}",
+                    f"{found:.1e} (Cramer-Rao {limit:.1e})", found <= bound)  # fmt: skip
             ratio = float(np.sqrt(np.mean(squares)))
             row(f"the same: root mean square error / Cramer-Rao bound, D = {dim}, {shape}",
-                "<= 1.05", f"{ratio:.3f}", ratio <= 1.05)  # fmt: skip
+                "1 +- .1", f"{ratio:.3f}", abs(ratio - 1) <= 0.1)  # fmt: skip
 
 
 def coverage():
@@ -241,8 +244,8 @@ def mixture():
     row("mixtures, exact field, parameters to 1e-10, 40 problems", ">= 38", solved, solved >= 38)
     median = f"{np.median(errors):.1e}"
     row("median error of the parameters", "1e-10", median, np.median(errors) <= 1e-10)
-    shown = f"{max(times):.1f} ({max(processor):.1f} of processor time)"
-    row("slowest, seconds", "20", shown, max(times) <= 20)
+    shown = f"{max(processor):.1f} of processor time ({max(times):.1f} by the clock)"
+    row("slowest, seconds", "20", shown, max(processor) <= 20)
 
 
 def select():
@@ -307,24 +310,29 @@ def free():
         w = coupling(first, last, share)
         plan = rc.MixturePlan(w.ravel(), means, [cov] * w.size)
         field = rc.velocity_field(plan)
-        start, used = time.perf_counter(), time.process_time()
-        rec = rc.recover_plan(field, plan.source, family="free")
-        took, used = time.perf_counter() - start, time.process_time() - used
-        at = [
-            ((x[:, None] - c) ** 2).sum(axis=2).argmin(axis=1)
-            for x, c in ((rec.plan.x0, first), (rec.plan.x1, last))
-        ]
-        found = np.zeros_like(w)
-        np.add.at(found, tuple(at), rec.plan.weights)
-        tv = np.abs(found - w).sum() / 2
-        moon = np.abs((found - w).reshape(8, 2, 6).sum(axis=2)).sum() / 2
+        tvs, moon, size, took, used = [], [], [], [], []
+        for seed in (0, 1, 2):
+            clock, processor = time.perf_counter(), time.process_time()
+            rec = rc.recover_plan(field, plan.source, family="free", rng=seed)
+            took.append(time.perf_counter() - clock)
+            used.append(time.process_time() - processor)
+            at = [
+                ((x[:, None] - c) ** 2).sum(axis=2).argmin(axis=1)
+                for x, c in ((rec.plan.x0, first), (rec.plan.x1, last))
+            ]
+            found = np.zeros_like(w)
+            np.add.at(found, tuple(at), rec.plan.weights)
+            tvs.append(np.abs(found - w).sum() / 2)
+            moon.append(np.abs((found - w).reshape(8, 2, 6).sum(axis=2)).sum() / 2)
+            size.append(rec.settings["effective sample size"])
         draws = np.random.default_rng(0).multinomial(1000, w.ravel(), size=20) / 1000
         sample = np.abs(draws - w.ravel()).sum(axis=1).mean() / 2
-        what = f"8 Gaussians to moons, {name}: TV over 8 x 12 clusters"
-        size = rec.settings["effective sample size"]
-        shown = f"{tv:.3f} (a sample of 1000: {sample:.3f}; 8 x 2 moons {moon:.3f}; ESS {size:.0f})"
-        row(what, bound, shown, tv <= bound)
-        row(f"seconds, {name}", 15, f"{took:.1f} ({used:.1f} of processor time)", took <= 15)
+        what = f"8 Gaussians to moons, {name}: TV over 8 x 12 clusters, worst of 3 seeds"
+        shown = f"{max(tvs):.3f} (a sample of 1000: {sample:.3f}; 8 x 2 moons {max(moon):.3f}; "
+        row(what, bound, f"{shown}ESS {min(size):.0f})", max(tvs) <= bound)
+        # By processor time, which the clock on two free cores does not exceed.
+        shown = f"{max(used):.1f} of processor time ({max(took):.1f} by the clock)"
+        row(f"seconds, {name}, slowest of 3", 15, shown, max(used) <= 15)
     dim = 4
     plan = rc.GaussianPlan(np.zeros(dim), np.ones(dim), np.eye(dim), 0.5 * np.eye(dim), np.eye(dim))
     rec = rc.recover_plan(rc.velocity_field(plan), plan.source, family="free", times=6)

@@ -31,7 +31,7 @@ from recouple.progress import Progress, progress_callback
 
 FIRST, LAST, STEP = 1.0, 1e-3, 10**-0.5  # the continuation
 CORNER = 0.1  # d log(residual) / d log(lambda) below which only sampling error is fitted
-SCALES = (0.25, 2.5)  # lengths of the test functions, in standard deviations of X_t
+SCALES = (0.1, 2.5)  # lengths of the test functions, in standard deviations of X_t
 TICKS = 10  # of progress in a stage
 MISSED = 0.1  # of the moments, which are of order 1, beyond which no weights fit
 COLLAPSED = 0.01  # share of the candidates below which the effective sample size is too small
