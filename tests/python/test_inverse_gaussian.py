@@ -277,8 +277,12 @@ def test_the_error_is_what_the_noise_allows() -> None:
     for seed in range(25):
         plan, rng = random_plan(dim, seed), np.random.default_rng(seed)
         field = rc.velocity_field(plan)
+
+        def measured(t: Any, x: Any, f: Any = field, r: Any = rng) -> Any:
+            return f(t, x) + r.normal(scale=noise, size=x.shape)
+
         rec = rc.recover_plan(
-            lambda t, x, f=field, r=rng: f(t, x) + r.normal(scale=0.1, size=x.shape),
+            measured,
             plan.source,
             plan.target,
             family="gaussian",

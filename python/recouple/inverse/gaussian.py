@@ -184,7 +184,7 @@ def wedge_test(times: FloatArray, x: FloatArray, v: FloatArray) -> float:
     crossed = np.tensordot(contrasts, v.swapaxes(1, 2) @ x / n, 1)
     mean = (crossed[:, i, j] - crossed[:, j, i]).reshape(-1)[:p]
     # Their covariance from as many points as it takes: a matrix of v_i x_j for each.
-    some = min(n, max(400, 8 * p))
+    some = min(n, max(400, 16 * p))
     scaled = contrasts[:, None] * v[:, :some].transpose(1, 2, 0)[:, None]
     each = (scaled.reshape(some, -1, T) @ x[:, :some].swapaxes(0, 1)).reshape(some, -1, d, d)
     moments = (each[:, :, i, j] - each[:, :, j, i]).reshape(some, -1)[:, :p]
