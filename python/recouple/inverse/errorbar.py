@@ -52,7 +52,7 @@ class ErrorBar:
             return [f"norm {np.linalg.norm(value):.4g} of {self}"]
         reach = value - self.interval(0.95)[0]
         rows = zip(np.atleast_2d(value), np.atleast_2d(reach), strict=True)
-        shown = [[f"{v:.4g} +- {r:.1g}" for v, r in zip(*row, strict=True)] for row in rows]
+        shown = [[_entry(float(v), float(r)) for v, r in zip(*row, strict=True)] for row in rows]
         width = max(len(entry) for row in shown for entry in row)
         texts = ["  ".join(entry.rjust(width) for entry in row) for row in shown]
         texts[0] += "  (95%)"
@@ -68,6 +68,14 @@ class ErrorBar:
                 "reference's than the data's)"
             )
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
+
+
+def _entry(value: float, reach: float) -> str:
+    """Value and reach, the value to the reach's leading digit; alone where it is known."""
+    if not reach > 0:
+        return f"{value:.4g}"
+    digits = min(15, -int(np.floor(np.log10(reach))))
+    return f"{round(value, digits) + 0.0:.6g} +- {reach:.1g}"
 
 
 def combine(

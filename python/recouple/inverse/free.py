@@ -65,7 +65,7 @@ def recover_free(
     Parameters
     ----------
     candidates : int
-        Pairs.
+        Pairs: each end balanced among eight times as many draws, and paired evenly.
     times : int
         Times at which the features look, equally spaced from 0 to 1.
     frequencies : int, optional
