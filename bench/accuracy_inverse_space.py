@@ -24,10 +24,10 @@ def row(what, demand, measured, holds):
     print(f"| {what} | {demand} | {measured} | {'holds' if holds else 'missed'} |", flush=True)
 
 
-def random_plan(dim, seed):
+def random_plan(dim, seed, *, drift=True):
     rng = np.random.default_rng(seed)
     g = rng.normal(size=(2 * dim, 4 * dim))
-    return rc.GaussianPlan.from_joint(rng.normal(size=2 * dim), g @ g.T / (4 * dim))
+    return rc.GaussianPlan.from_joint(drift * rng.normal(size=2 * dim), g @ g.T / (4 * dim))
 
 
 def random_mixture(dim, components, seed):
@@ -99,25 +99,58 @@ def exact():
     row("log-density along it", "1e-14", f"{max(logs):.1e}", max(logs) <= 1e-14)
 
 
+def cramer_rao(plan, level, times=12, points=2000):
+    """Least relative error of C that unbiased estimates can have, ends known, from the law of v."""
+    t = 0.5 - 0.5 * np.cos((np.arange(times) + 0.5) * np.pi / times)[:, None, None]
+    d, m = plan.dim, plan.mean1 - plan.mean0
+    S0, C, S1 = plan.cov00, plan.cov01, plan.cov11
+    S = (1 - t) ** 2 * S0 + t**2 * S1 + t * (1 - t) * (C + C.T)
+    A = ((1 - t) * (C.T - S0) + t * (S1 - C)) @ np.linalg.inv(S)
+    variance = level**2 * (m @ m + np.trace(A @ S @ A.swapaxes(1, 2), axis1=1, axis2=2)) / d
+    # d(K - A S) for each entry of C, and its information n tr(S^-1 dB' dB S^-1) / variance.
+    information = 0.0
+    for k in range(times):
+        changes = []
+        for entry in np.eye(d * d):
+            E, s = entry.reshape(d, d), t[k]
+            change = (1 - s) * E.T - s * E - s * (1 - s) * A[k] @ (E + E.T)
+            changes.append(np.linalg.solve(np.linalg.cholesky(S[k]), change.T).ravel())
+        J = np.array(changes)
+        information = information + points / variance[k] * J @ J.T
+    return float(np.sqrt(np.trace(np.linalg.inv(information))) / np.linalg.norm(C))
+
+
 def noise():
     table = {4: ((0.01, 9e-4), (0.05, 4.5e-3), (0.3, 2.6e-2))}
     table[8] = ((0.01, 5e-4), (0.05, 2.4e-3), (0.3, 1.4e-2))
-    for dim, levels in table.items():
-        for level, bound in levels:
-            errors = []
-            for seed in range(15):
-                plan = random_plan(dim, 100 + seed)
-                rec = rc.recover_plan(
-                    with_noise(plan, level, seed),
-                    plan.source,
-                    plan.target,
-                    family="gaussian",
-                    steps=12,
-                )
-                errors.append(relative(rec.plan.cov01, plan.cov01))
-            found = float(np.median(errors))
-            what = f"error of C, 12 x 2000 values, D = {dim}, noise {level:.0%}, median of 15 plans"
-            row(what, f"{bound:g}", f"{found:.1e}", found <= bound)
+    # The noise is a share of v, drift included: what a shift of the means adds to v, and so to
+    # the noise, tells nothing of C.
+    for drift in (False, True):
+        for dim, levels in table.items():
+            squares = []
+            for level, bound in levels:
+                errors = []
+                for seed in range(15):
+                    plan = random_plan(dim, 100 + seed, drift=drift)
+                    rec = rc.recover_plan(
+                        with_noise(plan, level, seed),
+                        plan.source,
+                        plan.target,
+                        family="gaussian",
+                        steps=12,
+                    )
+                    errors.append(relative(rec.plan.cov01, plan.cov01))
+                    squares.append((errors[-1] / cramer_rao(plan, level)) ** 2)
+                found = float(np.median(errors))
+                shape = "means N(0, I)" if drift else "no drift"
+                what = f"error of C, 12 x 2000 values, D = {dim}, {shape}, noise {level:.0%}"
+                limit = np.median([cramer_rao(random_plan(dim, 100 + k, drift=drift), level)
+                                   for k in range(15)])  # fmt: skip
+                row(f"{what}, median of 15 plans", f"{bound:g}",
+                    f"{found:.1e} (Cramer-Rao {limit:.1e})", found <= bound)  # fmt: skip
+            ratio = float(np.sqrt(np.mean(squares)))
+            row(f"the same: root mean square error / Cramer-Rao bound, D = {dim}, {shape}",
+                "1 +- .1", f"{ratio:.3f}", abs(ratio - 1) <= 0.1)  # fmt: skip
 
 
 def coverage():
@@ -211,8 +244,8 @@ def mixture():
     row("mixtures, exact field, parameters to 1e-10, 40 problems", ">= 38", solved, solved >= 38)
     median = f"{np.median(errors):.1e}"
     row("median error of the parameters", "1e-10", median, np.median(errors) <= 1e-10)
-    shown = f"{max(times):.1f} ({max(processor):.1f} of processor time)"
-    row("slowest, seconds", "20", shown, max(times) <= 20)
+    shown = f"{max(processor):.1f} of processor time ({max(times):.1f} by the clock)"
+    row("slowest, seconds", "20", shown, max(processor) <= 20)
 
 
 def select():
@@ -277,24 +310,29 @@ def free():
         w = coupling(first, last, share)
         plan = rc.MixturePlan(w.ravel(), means, [cov] * w.size)
         field = rc.velocity_field(plan)
-        start, used = time.perf_counter(), time.process_time()
-        rec = rc.recover_plan(field, plan.source, family="free")
-        took, used = time.perf_counter() - start, time.process_time() - used
-        at = [
-            ((x[:, None] - c) ** 2).sum(axis=2).argmin(axis=1)
-            for x, c in ((rec.plan.x0, first), (rec.plan.x1, last))
-        ]
-        found = np.zeros_like(w)
-        np.add.at(found, tuple(at), rec.plan.weights)
-        tv = np.abs(found - w).sum() / 2
-        moon = np.abs((found - w).reshape(8, 2, 6).sum(axis=2)).sum() / 2
+        tvs, moon, size, took, used = [], [], [], [], []
+        for seed in (0, 1, 2):
+            clock, processor = time.perf_counter(), time.process_time()
+            rec = rc.recover_plan(field, plan.source, family="free", rng=seed)
+            took.append(time.perf_counter() - clock)
+            used.append(time.process_time() - processor)
+            at = [
+                ((x[:, None] - c) ** 2).sum(axis=2).argmin(axis=1)
+                for x, c in ((rec.plan.x0, first), (rec.plan.x1, last))
+            ]
+            found = np.zeros_like(w)
+            np.add.at(found, tuple(at), rec.plan.weights)
+            tvs.append(np.abs(found - w).sum() / 2)
+            moon.append(np.abs((found - w).reshape(8, 2, 6).sum(axis=2)).sum() / 2)
+            size.append(rec.settings["effective sample size"])
         draws = np.random.default_rng(0).multinomial(1000, w.ravel(), size=20) / 1000
         sample = np.abs(draws - w.ravel()).sum(axis=1).mean() / 2
-        what = f"8 Gaussians to moons, {name}: TV over 8 x 12 clusters"
-        size = rec.settings["effective sample size"]
-        shown = f"{tv:.3f} (a sample of 1000: {sample:.3f}; 8 x 2 moons {moon:.3f}; ESS {size:.0f})"
-        row(what, bound, shown, tv <= bound)
-        row(f"seconds, {name}", 15, f"{took:.1f} ({used:.1f} of processor time)", took <= 15)
+        what = f"8 Gaussians to moons, {name}: TV over 8 x 12 clusters, worst of 3 seeds"
+        shown = f"{max(tvs):.3f} (a sample of 1000: {sample:.3f}; 8 x 2 moons {max(moon):.3f}; "
+        row(what, bound, f"{shown}ESS {min(size):.0f})", max(tvs) <= bound)
+        # By processor time, which the clock on two free cores does not exceed.
+        shown = f"{max(used):.1f} of processor time ({max(took):.1f} by the clock)"
+        row(f"seconds, {name}, slowest of 3", 15, shown, max(used) <= 15)
     dim = 4
     plan = rc.GaussianPlan(np.zeros(dim), np.ones(dim), np.eye(dim), 0.5 * np.eye(dim), np.eye(dim))
     rec = rc.recover_plan(rc.velocity_field(plan), plan.source, family="free", times=6)
@@ -332,19 +370,35 @@ def pairs():
 def speed():
     plan = random_plan(8, 8)
     field = rc.velocity_field(plan)
-    best = np.inf
     points = plan.source.rvs(2000, rng=0)
-    for _ in range(15):
-        start = time.perf_counter()
-        rc.recover_plan(field, plan.source, family="gaussian")
-        middle = time.perf_counter()
-        t = 0.5 - 0.5 * np.cos((np.arange(12) + 0.5) * np.pi / 12)
+    t = 0.5 - 0.5 * np.cos((np.arange(12) + 0.5) * np.pi / 12)
+    design = np.concatenate([np.ones((2000, 1)), points], axis=1)
+    values = [field(s, points) for s in t]
+
+    def fields_own():
         rc.integrate(field, points, method="rk4", steps=32, t_eval=t)
         for s in t:
             field(s, points)
-        best = min(best, (middle - start) - (time.perf_counter() - middle))
-    row("Gaussian recovery, 12 x 2000 values, D = 8, beyond the field's own, ms", 50,
-        f"{1e3 * best:.0f}", best <= 0.05)  # fmt: skip
+
+    def regressions():
+        for v in values:
+            np.linalg.lstsq(design, v, rcond=None)
+
+    works = {
+        "whole": lambda: rc.recover_plan(field, plan.source, family="gaussian"),
+        "field": fields_own,
+        "regressions": regressions,
+    }
+    best = dict.fromkeys(works, np.inf)
+    for _ in range(25):
+        for name, work in works.items():
+            start = time.process_time()
+            work()
+            best[name] = min(best[name], time.process_time() - start)
+    beyond = best["whole"] - best["field"]
+    shown = f"{1e3 * beyond:.0f}, that is {beyond / best['regressions']:.1f} x the 12 lstsq"
+    row("Gaussian recovery, 12 x 2000 values, D = 8, beyond the field's own, ms of processor time",
+        50, shown, beyond <= 0.05)  # fmt: skip
 
 
 SECTIONS = (exact, noise, coverage, reject, mixture, select, free, pairs, speed)

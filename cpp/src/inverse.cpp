@@ -8,7 +8,6 @@
 #include <string>
 
 #include "kernels/inverse.hpp"
-#include "kernels/inverse_dense.hpp"
 #include "recouple/cholesky.hpp"
 
 namespace recouple {
@@ -219,8 +218,8 @@ void EntropicDual::set_theta(std::span<const double> theta, int threads) {
 template <class Finish>
 void EntropicDual::sweep(std::span<const double> theta, int threads, const Finish& finish) const {
   constexpr std::size_t stripe = 1024;
-  const bool dense = !dense_.empty();
   std::vector<double> padded;
+  padded.reserve(size() + features_.size() * feature_width);
   std::vector<std::size_t> first;
   for (std::size_t k = 0; k < features_.size(); ++k) {
     first.push_back(padded.size());
@@ -228,16 +227,11 @@ void EntropicDual::sweep(std::span<const double> theta, int threads, const Finis
                   theta.begin() + std::ptrdiff_t(offset_[k + 1]));
     padded.insert(padded.end(), feature_width, 0.0);
   }
-  const double work =
-      dense ? 0.2 * double(dense_.size()) : 1.5 * double(points()) * double(features_.size());
+  const double work = 1.5 * double(points()) * double(features_.size());
   parallel_for(
       (points() + stripe - 1) / stripe, threads_for(work, threads), [&](std::size_t task) noexcept {
         const std::size_t p = task * stripe, n = std::min(stripe, points() - p);
         std::array<double, stripe> exponent{};
-        if (dense) {
-          kernels<DenseKernels>().add_exponent(&dense_[p], points(), theta.data(), size(),
-                                               exponent.data(), n);
-        }
         for (std::size_t k = 0; k < features_.size(); ++k) {
           const FeatureView view{&start_[k][p], &value_[k][p * feature_width]};
           kernels<InverseKernels>().add_exponent(view, &padded[first[k]], exponent.data(), n);
@@ -248,17 +242,25 @@ void EntropicDual::sweep(std::span<const double> theta, int threads, const Finis
 
 void EntropicDual::update_mass(std::span<const double> theta, std::span<double> mass,
                                int threads) const {
+  if (!dense_.empty()) return update_dense(theta, mass, threads);
   sweep(theta, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
     kernels<InverseKernels>().tilt(&reference_[p], exponent, &mass[p], n);
   });
 }
 
-// diag(mass) A' theta
-void EntropicDual::weigh(std::span<const double> theta, std::span<double> weighted,
-                         int threads) const {
-  sweep(theta, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
-    for (std::size_t i = 0; i < n; ++i) weighted[p + i] = mass_[p + i] * exponent[i];
-  });
+// image = (A diag(mass) A' + diag(penalty)) x, the Hessian at the present mass.
+void EntropicDual::multiply(std::span<const double> x, std::span<const double> penalty,
+                            std::span<double> image, int threads) const {
+  if (!dense_.empty()) {
+    dense_multiply(x, image, threads);
+  } else {
+    std::vector<double> weighted(points());
+    sweep(x, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
+      for (std::size_t i = 0; i < n; ++i) weighted[p + i] = mass_[p + i] * exponent[i];
+    });
+    moments_of(weighted, image, threads);
+  }
+  for (std::size_t i = 0; i < size(); ++i) image[i] += penalty[i] * x[i];
 }
 
 void EntropicDual::moments_of(std::span<const double> mass, std::span<double> moments,
@@ -280,17 +282,16 @@ std::vector<double> EntropicDual::moments(int threads) const {
   return out;
 }
 
-// A diag(mass) A' + diag(penalty), lower triangle. A task is a few times against a few; it takes
-// all their products a tile of points at a time, whose features then come from cache.
+// A diag(mass) A' + diag(penalty), lower triangle, without the points of less mass than `least`. A
+// task is a few times against a few; it takes all their products a tile of points at a time, whose
+// features then come from cache.
 std::vector<double> EntropicDual::hessian(std::span<const double> mass,
-                                          std::span<const double> penalty, int threads) const {
-  if (!dense_.empty()) return dense_hessian(mass, penalty, threads);
-  // The points left out add less than a hundredth of the smallest penalty to any diagonal entry.
-  const double least = *std::min_element(penalty.begin(), penalty.end());
-  const double cutoff = 0.01 * least / double(points());
+                                          std::span<const double> penalty, double least,
+                                          int threads) const {
+  if (!dense_.empty()) return dense_hessian(mass, penalty, least, threads);
   std::vector<std::uint32_t> listed;
   for (std::size_t p = 0; p < points(); ++p) {
-    if (mass[p] > cutoff) listed.push_back(static_cast<std::uint32_t>(p));
+    if (mass[p] >= least) listed.push_back(static_cast<std::uint32_t>(p));
   }
   constexpr std::size_t few = 4, tile = 256;
   const std::size_t n = size(), times = features_.size(), groups = (times + few - 1) / few;
@@ -392,7 +393,9 @@ std::vector<double> EntropicDual::responses(std::span<const double> changes,
 
 std::vector<double> EntropicDual::factor(std::span<const double> penalty, int threads) const {
   for (const double l : penalty) require(l > 0, "penalty must be positive");
-  std::vector<double> h = hessian(mass_, penalty, threads);
+  // The points left out add less than a hundredth of the least penalty to any diagonal entry.
+  const double least = *std::min_element(penalty.begin(), penalty.end());
+  std::vector<double> h = hessian(mass_, penalty, 0.01 * least / double(points()), threads);
   require(cholesky(h, size(), threads), "the Hessian must be positive definite");
   return h;
 }

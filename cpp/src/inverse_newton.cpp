@@ -2,27 +2,30 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
+#include "kernels/inverse_dense.hpp"
 #include "recouple/cholesky.hpp"
 #include "recouple/inverse.hpp"
 
 namespace recouple {
 namespace {
 
-// Conjugate gradients go on to this relative error in the norm of the Hessian, which costs Newton's
-// method next to nothing. An iteration is some fifteen times cheaper than a new factor, and the
-// right to go on has to be earned early.
-constexpr double relative_error = 0.1, early_error = 0.5;
-constexpr int most_iterations = 8, early = 3;
+// Part of the residual of Newton's equation that conjugate gradients may leave, in the norm of the
+// inverse Hessian, and the products with the Hessian they may take for it before a new one is the
+// better way. Beside a Hessian of splines, which is sparse, products are dear.
+struct Limits {
+  double forcing;
+  int products;
+};
+constexpr Limits splines{0.1, 8}, dense_features{0.05, 24};
 
 void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
 double dot(std::span<const double> a, std::span<const double> b) noexcept {
-  double s = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];
-  return s;
+  return kernels<DenseKernels>().dot(a.data(), b.data(), a.size());
 }
 
 }  // namespace
@@ -40,45 +43,68 @@ std::string_view name(DualStatus status) noexcept {
   }
 }
 
-// H x = rhs with the Hessian at the present mass. False if the factor is too far from it.
-bool EntropicDual::conjugate_gradients(std::span<const double> rhs, std::span<const double> penalty,
-                                       std::span<const double> factor, std::span<double> x,
+// Improves `step` as a solution of H step = gradient at the present mass, by conjugate gradients
+// preconditioned by factor_. False if that takes too many products with H.
+bool EntropicDual::conjugate_gradients(std::span<const double> gradient,
+                                       std::span<const double> penalty, std::span<double> step,
                                        int threads) const {
   const std::size_t n = size();
-  std::vector<double> r(rhs.begin(), rhs.end()), z(r), p, q(n), weighted(points());
-  std::fill(x.begin(), x.end(), 0.0);
-  cholesky_solve(factor, n, z);
-  p = z;
-  const double first = dot(r, z);
-  double now = first;
-  for (int iteration = 1; iteration <= most_iterations; ++iteration) {
-    weigh(p, weighted, threads);
-    moments_of(weighted, q, threads);
-    for (std::size_t i = 0; i < n; ++i) q[i] += penalty[i] * p[i];
-    const double length = now / dot(p, q);
-    for (std::size_t i = 0; i < n; ++i) x[i] += length * p[i], r[i] -= length * q[i];
-    z = r;
-    cholesky_solve(factor, n, z);
-    const double next = dot(r, z);
-    if (!(next >= 0)) return false;
-    if (next <= relative_error * relative_error * first) return true;
-    if (iteration == early && next > early_error * early_error * first) return false;
-    for (std::size_t i = 0; i < n; ++i) p[i] = z[i] + next / now * p[i];
-    now = next;
+  const auto [forcing, most] = dense_.empty() ? splines : dense_features;
+  std::vector<double> residual(gradient.begin(), gradient.end()), better(n), along(n), image(n);
+  const auto precondition = [&] {
+    better = residual;
+    cholesky_solve(factor_, n, better);
+    return dot(residual, better);
+  };
+  const double enough = forcing * forcing * precondition();
+  if (!(enough > 0)) return true;
+  multiply(step, penalty, image, threads);
+  for (std::size_t i = 0; i < n; ++i) residual[i] -= image[i];
+  double before = 0;
+  for (int k = 0;; ++k) {
+    const double size = precondition();
+    if (!(size > enough)) return true;
+    if (k == most) return false;
+    const double share = k == 0 ? 0.0 : size / before;
+    for (std::size_t i = 0; i < n; ++i) along[i] = better[i] + share * along[i];
+    before = size;
+    multiply(along, penalty, image, threads);
+    const double length = size / dot(along, image);
+    for (std::size_t i = 0; i < n; ++i) {
+      step[i] += length * along[i];
+      residual[i] -= length * image[i];
+    }
   }
-  return false;
 }
 
-// The step H^-1 gradient, by the last factor if that still serves. False if H is not positive
-// definite.
+// Newton's step H^-1 gradient, by an earlier Hessian as long as that serves: with splines one of
+// the same penalty, otherwise with its penalty brought up to date. False if the Hessian is not
+// positive definite.
 bool EntropicDual::newton_step(std::span<const double> gradient, std::span<const double> penalty,
-                               std::vector<double>& factor, std::span<double> step,
-                               int threads) const {
-  if (!factor.empty() && conjugate_gradients(gradient, penalty, factor, step, threads)) return true;
-  factor = hessian(mass_, penalty, threads);
-  if (!cholesky(factor, size(), threads)) return false;
-  std::copy(gradient.begin(), gradient.end(), step.begin());
-  cholesky_solve(factor, size(), step);
+                               std::span<double> step, int threads) {
+  const std::size_t n = size();
+  std::fill(step.begin(), step.end(), 0.0);
+  bool fresh = false;
+  const auto refactor = [&] {
+    if (earlier_.empty()) {
+      // What is left out adds about the least penalty, at most, to a diagonal entry.
+      const double least = *std::min_element(penalty.begin(), penalty.end()) / double(points());
+      earlier_ = hessian(mass_, std::vector<double>(n, 0.0), least, threads);
+      fresh = true;
+    }
+    factor_ = dense_.empty() ? std::exchange(earlier_, {}) : earlier_;
+    for (std::size_t i = 0; i < n; ++i) factor_[i * n + i] += penalty[i];
+    penalty_.assign(penalty.begin(), penalty.end());
+    if (cholesky(factor_, n, threads)) return true;
+    penalty_.clear();
+    return false;
+  };
+  const bool known = std::equal(penalty.begin(), penalty.end(), penalty_.begin(), penalty_.end());
+  if (!known && !refactor()) return false;
+  while (!conjugate_gradients(gradient, penalty, step, threads) && !fresh) {
+    earlier_.clear();
+    if (!refactor()) return false;
+  }
   return true;
 }
 
@@ -105,8 +131,6 @@ DualStage EntropicDual::solve(std::span<const double> moments, std::span<const d
   };
   double value = objective(theta_, mass_);
 
-  // A stage begins without a factor: that of the penalty before is too far from its own.
-  std::vector<double> factor;
   DualStage stage{DualStatus::iteration_limit, 0, 0, 0};
   while (stage.iterations < options.max_iterations) {
     if (progress && !progress(std::size_t(stage.iterations), std::size_t(options.max_iterations))) {
@@ -115,7 +139,7 @@ DualStage EntropicDual::solve(std::span<const double> moments, std::span<const d
     }
     moments_of(mass_, now, threads);
     for (std::size_t i = 0; i < n; ++i) gradient[i] = moments[i] - now[i] - penalty[i] * theta_[i];
-    if (!newton_step(gradient, penalty, factor, step, threads)) {
+    if (!newton_step(gradient, penalty, step, threads)) {
       stage.status = DualStatus::stalled;
       break;
     }

@@ -58,7 +58,7 @@ void bind_inverse(py::module_& m) {
       .def(py::init([](const Array& reference, const Array& features) {
              const auto r = view(reference), f = view(features);
              py::gil_scoped_release release;
-             return EntropicDual(r, std::vector<double>(f.begin(), f.end()));
+             return EntropicDual(r, f);
            }),
            "reference"_a.noconvert(), "features"_a.noconvert())
       .def_property_readonly("size", &EntropicDual::size)

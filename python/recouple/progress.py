@@ -18,6 +18,10 @@ def progress_callback(progress: Progress, label: str) -> Callable[[int, int], No
         return None
     if callable(progress):
         return progress
+    if progress is not True:
+        raise ValueError(
+            f"progress must be True, False, None or a callable(done, total), got {progress!r}"
+        )
     try:
         from tqdm import tqdm
     except ImportError:

@@ -10,6 +10,7 @@ import pytest
 
 import recouple as rc
 from recouple import _core
+from recouple.inverse.candidates import along_curve, balanced_draw, even_pairing
 
 SMALL: dict[str, Any] = {"candidates": 2000, "times": 5, "frequencies": 16}
 
@@ -63,6 +64,66 @@ def test_the_dual_of_given_features_meets_its_conditions() -> None:
     assert np.array_equal(two.theta, theta)
 
 
+def test_the_dual_follows_the_penalty_and_returns() -> None:
+    # Newton's equation is solved under the factor of an earlier Hessian: where it came from, at
+    # another penalty and another theta, must leave no trace.
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(130, 500))
+    reference = np.full(500, 1 / 500)
+    moments = features @ rng.dirichlet(np.ones(500))
+    near, far = np.full(130, 1e-3), np.full(130, 1.0)
+    dual = _core.EntropicDual(reference, features)
+    for penalty in (far, near, far, near):
+        stage = dual.solve(moments, penalty, 1e-15, 60, 1, None)
+        assert stage.status == "converged"
+        mass, theta = dual.mass(), dual.theta
+        # Newton's steps are 5% inexact: decrement 1e-15 leaves gradients of its root.
+        np.testing.assert_allclose(features @ mass + penalty * theta, moments, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 70])
+def test_draws_are_balanced_and_pairs_fill_the_square(dim: int) -> None:
+    def draw(n: int, rng: np.random.Generator) -> Any:
+        return rng.standard_normal((n, dim)) + 3 * rng.integers(0, 2, size=(n, 1))
+
+    x = balanced_draw(draw, 1000, np.random.default_rng(0))
+    assert x.shape == (1000, dim)
+    assert np.array_equal(np.sort(along_curve(x)), np.arange(1000))
+    halves = (x.mean(axis=1) > 1.5).mean()
+    # 8000 draws behind them: std .0056; the runs add little where the curve knows the halves.
+    assert abs(halves - 0.5) < (0.02 if dim <= 5 else 0.06)
+    for n in (1, 2, 37, 1000):
+        order = even_pairing(n, np.random.default_rng(n))
+        assert np.array_equal(np.sort(order), np.arange(n))
+    counts = np.histogram2d(np.arange(1000), order, bins=10)[0]
+    # Independent pairs would leave a standard deviation of 3; Hammersley's are within a few.
+    assert np.abs(counts - 10).max() <= 4
+    assert counts.std() < 1.5
+
+
+def test_ctrl_c_keeps_the_last_stage() -> None:
+    plan = crossing(0.7)
+
+    def stop(done: int, total: int) -> None:
+        if 0.4 * total < done < total:  # the end is told however it came
+            raise KeyboardInterrupt
+
+    rec = rc.recover_plan(
+        rc.velocity_field(plan), plan.source, family="free", progress=stop, **SMALL
+    )
+    assert rec.status == "interrupted"
+    assert 1 <= len(rec.history) < 7
+    assert rec.plan.weights.sum() == pytest.approx(1)
+    with pytest.raises(KeyboardInterrupt):
+        rc.recover_plan(
+            rc.velocity_field(plan),
+            plan.source,
+            family="free",
+            progress=lambda done, total: stop(total - 1, total),
+            **SMALL,
+        )
+
+
 def test_candidates_that_miss_the_plan_are_refused() -> None:
     # A thread in R^8: random pairs do not come near it.
     plan = rc.GaussianPlan(np.zeros(4), np.ones(4), np.eye(4), 0.98 * np.eye(4), np.eye(4))
@@ -94,7 +155,7 @@ def test_a_free_recovery_pickles_and_speaks() -> None:
     assert np.array_equal(again.plan.weights, rec.plan.weights)
     assert told[-1][0] == told[-1][1]
     assert "effective sample size" in rec.summary()
-    with pytest.raises(ValueError, match="alternatives are known for"):
+    with pytest.raises(ValueError, match="plan must be Gaussian or a mixture"):
         rec.alternatives()
 
 
@@ -118,6 +179,8 @@ def test_the_simplest_family_that_passes_is_chosen() -> None:
         ({"candidates": 10}, "candidates must be at least 100"),
         ({"times": 1}, "times must be at least 2"),
         ({"frequencies": 0}, "frequencies must be at least 1"),
+        ({"rng": "seed"}, "rng must be a whole number"),
+        ({"progress": "yes"}, "progress must be True, False, None or a callable"),
         ({"regularization": -1.0}, "regularization must be positive"),
         ({"source": ([0, 0], np.zeros((2, 2)))}, "full rank"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -255,6 +256,54 @@ def test_expectations_know_their_error() -> None:
     assert "unique in family" in repr(rec)
 
 
+def test_the_summary_shows_small_matrices_and_measures_large_ones() -> None:
+    plan = random_plan(2, 9)
+    rec = rc.recover_plan(noisy(plan, 0.1, 0), plan.source, family="gaussian", points=300)
+    lines = rec.summary().splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("cov01"))
+    low, high = rec.error_bars["cov01"].interval(0.95)
+    value, reach = re.findall(r"(\S+) \+- (\S+)", lines[at])[0]
+    assert float(reach) == pytest.approx((high - low)[0, 0] / 2, rel=0.5)  # one digit of it
+    assert abs(float(value) - rec.plan.cov01[0, 0]) <= float(reach)
+    assert lines[at + 1].count(" +- ") == 2
+    assert next(line for line in lines if line.startswith("cov00")).count(" +- ") == 0  # given
+    six = random_plan(6, 0)
+    rec = rc.recover_plan(rc.velocity_field(six), six.source, family="gaussian", points=100)
+    assert f"norm {np.linalg.norm(six.cov01):.4g} of 6 x 6 entries" in rec.summary()
+
+
+def test_the_error_is_what_the_noise_allows() -> None:
+    # One number for the whole estimator: root mean square error over its Cramer-Rao bound, with
+    # the covariance of C in closed form at t = 0 and t = 1, where K_0 = C' - S0, K_1 = S1 - C.
+    dim, points, noise = 3, 400, 0.1
+    squares = []
+    for seed in range(25):
+        plan, rng = random_plan(dim, seed), np.random.default_rng(seed)
+        field = rc.velocity_field(plan)
+
+        def measured(t: Any, x: Any, f: Any = field, r: Any = rng) -> Any:
+            return f(t, x) + r.normal(scale=noise, size=x.shape)
+
+        rec = rc.recover_plan(
+            measured,
+            plan.source,
+            plan.target,
+            family="gaussian",
+            times=[0.0, 1.0],
+            points=points,
+            rng=seed,
+        )
+        # A has row covariance noise^2 S^-1 / n; of C = (I + A_0) S0 transposed and (I - A_1) S1.
+        S0, S1 = plan.cov00, plan.cov11
+        one = np.kron(S0, np.eye(dim)) * noise**2 / points  # of vec C at t = 0
+        two = np.kron(np.eye(dim), S1) * noise**2 / points
+        bound = np.linalg.inv(np.linalg.inv(one) + np.linalg.inv(two))
+        error = (rec.plan.cov01 - plan.cov01).reshape(-1)
+        squares.append(error @ np.linalg.solve(bound, error) / dim**2)
+    # Mean of 25 chi^2_9 / 9: standard deviation .094.
+    assert abs(np.mean(squares) - 1) < 0.35
+
+
 def test_threads_and_repetition_change_no_bit() -> None:
     plan = random_plan(3, 1)
     field = rc.velocity_field(plan)
@@ -277,6 +326,8 @@ def test_threads_and_repetition_change_no_bit() -> None:
         ({"times": [0.2, 1.2]}, "times must lie in"),
         ({"times": [0.2, 0.2]}, "times must be different"),
         ({"times": 0}, "times must be at least 1"),
+        ({"times": 0.5}, "times must be a whole number or an array"),
+        ({"rng": -1}, "rng must be at least 0"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"grid": 4}, "options of family 'gaussian' are"),
     ],
@@ -301,6 +352,12 @@ def test_bad_coefficients_are_named(coefficients: Any, words: str) -> None:
     normal = rc.Gaussian([0, 0], np.eye(2))
     with pytest.raises(ValueError, match=words):
         rc.recover_plan(coefficients, normal, normal)
+
+
+def test_coefficients_take_no_options_of_reading() -> None:
+    normal = rc.Gaussian([0, 0], np.eye(2))
+    with pytest.raises(ValueError, match="coefficients are not read: they take no options, got po"):
+        rc.recover_plan(([0.5], [np.eye(2)], [[0, 0]]), normal, normal, points=10)
 
 
 def test_a_field_that_is_not_finite_is_named() -> None:

@@ -99,6 +99,10 @@ def test_on_the_line_there_is_no_alternative() -> None:
     rec = rc.recover_plan(rc.velocity_field(plan), plan.source, family="gaussian")
     assert rec.alternatives(3) == ()
     assert rec.verdict == "unique in family"  # the family was asked for, at some times
+    grid = rc.recover_plan(rc.velocity_field(plan), plan.source, family="line", grid=32, times=5)
+    assert grid.alternatives() == ()
+    with pytest.raises(ValueError, match="n must be at least 0"):
+        grid.alternatives(-1)
 
 
 def test_no_room_means_no_alternative() -> None:

@@ -74,7 +74,7 @@ class EntropicDual {
                std::span<const double> reference, std::vector<SplineFeatures> features, int degree);
 
   // The same dual over any points: features are rows of values at them, (n, points).
-  EntropicDual(std::span<const double> reference, std::vector<double> features);
+  EntropicDual(std::span<const double> reference, std::span<const double> features);
 
   std::size_t points() const noexcept { return reference_.size(); }
   std::size_t size() const noexcept { return offset_.back(); }  // number of features in all
@@ -110,22 +110,25 @@ class EntropicDual {
 
  private:
   std::vector<double> factor(std::span<const double> penalty, int threads) const;
-  template <class Finish>
-  void sweep(std::span<const double> theta, int threads, const Finish& finish) const;
   void update_mass(std::span<const double> theta, std::span<double> mass, int threads) const;
-  void weigh(std::span<const double> theta, std::span<double> weighted, int threads) const;
   void moments_of(std::span<const double> mass, std::span<double> moments, int threads) const;
   std::vector<double> hessian(std::span<const double> mass, std::span<const double> penalty,
-                              int threads) const;
+                              double least, int threads) const;
+  void multiply(std::span<const double> x, std::span<const double> penalty, std::span<double> image,
+                int threads) const;
+  template <class Finish>
+  void sweep(std::span<const double> theta, int threads, const Finish& finish) const;
 
+  void update_dense(std::span<const double> theta, std::span<double> mass, int threads) const;
   void dense_moments(std::span<const double> mass, std::span<double> moments, int threads) const;
   std::vector<double> dense_hessian(std::span<const double> mass, std::span<const double> penalty,
-                                    int threads) const;
+                                    double least, int threads) const;
+  void dense_multiply(std::span<const double> x, std::span<double> image, int threads) const;
 
   bool newton_step(std::span<const double> gradient, std::span<const double> penalty,
-                   std::vector<double>& factor, std::span<double> step, int threads) const;
-  bool conjugate_gradients(std::span<const double> rhs, std::span<const double> penalty,
-                           std::span<const double> factor, std::span<double> x, int threads) const;
+                   std::span<double> step, int threads);
+  bool conjugate_gradients(std::span<const double> gradient, std::span<const double> penalty,
+                           std::span<double> step, int threads) const;
 
   int degree_;
   std::vector<double> dense_;  // values of features that are not splines
@@ -134,6 +137,8 @@ class EntropicDual {
   std::vector<double> reference_, mass_, theta_;
   std::vector<std::vector<std::int32_t>> start_;
   std::vector<std::vector<double>> value_;
+  // An earlier Hessian without its penalty, and its factor with penalty_.
+  std::vector<double> earlier_, factor_, penalty_;
 };
 
 }  // namespace recouple

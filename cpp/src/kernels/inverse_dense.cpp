@@ -6,51 +6,70 @@
 namespace recouple {
 namespace {
 
-void add_exponent(const double* features, std::size_t stride, const double* theta, std::size_t rows,
-                  double* exponent, std::size_t points) noexcept {
-  for (std::size_t i = 0; i < rows; ++i) {
-    const double* row = features + i * stride;
+constexpr std::size_t groups = dense_tile / dense_lanes;
+
+void combine(const double* tile, const double* theta, std::size_t rows, double* sum) noexcept {
+  Lanes8 total[groups] = {}, row;
+  for (std::size_t i = 0; i < rows; ++i, tile += dense_tile) {
     const double t = theta[i];
-    for (std::size_t p = 0; p < points; ++p) exponent[p] += t * row[p];
+#pragma GCC unroll 8
+    for (std::size_t g = 0; g < groups; ++g) {
+      load8(tile + g * dense_lanes, row);
+      total[g] += t * row;
+    }
+  }
+  for (std::size_t g = 0; g < groups; ++g) store8(sum + g * dense_lanes, total[g]);
+}
+
+void accumulate(const double* tile, const double* weight, std::size_t rows,
+                double* lanes) noexcept {
+  Lanes8 w[groups], row, total;
+  for (std::size_t g = 0; g < groups; ++g) load8(weight + g * dense_lanes, w[g]);
+  for (std::size_t i = 0; i < rows; ++i, tile += dense_tile) {
+    load8(lanes + i * dense_lanes, total);
+    Lanes8 other{};
+#pragma GCC unroll 4
+    for (std::size_t g = 0; g < groups; g += 2) {
+      load8(tile + g * dense_lanes, row);
+      total += w[g] * row;
+      load8(tile + (g + 1) * dense_lanes, row);
+      other += w[g + 1] * row;
+    }
+    store8(lanes + i * dense_lanes, total + other);
   }
 }
 
-double dot(const double* row, const double* mass, std::size_t points) noexcept {
-  Lanes8 sum{};
-  std::size_t p = 0;
-  for (; p + 8 <= points; p += 8) {
-    Lanes8 a, b;
-    load8(row + p, a);
-    load8(mass + p, b);
-    sum += a * b;
+void add_products(const double* tile, std::size_t rows, std::size_t columns, const double* mass,
+                  double* packed, double* block) noexcept {
+  for (std::size_t c = 0; c < dense_panel; ++c) {
+    const double* row = tile + c * dense_tile;
+    for (std::size_t p = 0; p < dense_tile; ++p) {
+      packed[p * dense_panel + c] = c < columns ? row[p] * mass[p] : 0.0;
+    }
+  }
+  product(rows, dense_tile, dense_panel, tile, dense_tile, packed, dense_panel, block, dense_panel,
+          block, dense_panel);
+}
+
+double dot(const double* a, const double* b, std::size_t n) noexcept {
+  Lanes8 sum{}, x, y;
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    load8(a + i, x);
+    load8(b + i, y);
+    sum += x * y;
   }
   double total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-  for (; p < points; ++p) total += row[p] * mass[p];
+  for (; i < n; ++i) total += a[i] * b[i];
   return total;
-}
-
-void add_products(const double* left, std::size_t rows, const double* right, std::size_t columns,
-                  std::size_t stride, const double* mass, std::size_t points, double* packed,
-                  double* block) noexcept {
-  for (std::size_t first = 0; first < points; first += dense_points) {
-    const std::size_t n = points - first < dense_points ? points - first : dense_points;
-    for (std::size_t c = 0; c < dense_panel; ++c) {
-      const double* row = right + c * stride + first;
-      for (std::size_t p = 0; p < n; ++p) {
-        packed[p * dense_panel + c] = c < columns ? row[p] * mass[first + p] : 0.0;
-      }
-    }
-    product(rows, n, dense_panel, left + first, stride, packed, dense_panel, block, dense_panel,
-            block, dense_panel);
-  }
 }
 
 }  // namespace
 
 template <>
 const DenseKernels& DenseKernels::at<level_of_this_file>() noexcept {
-  static constexpr DenseKernels table{&recouple::add_exponent, &recouple::dot,
-                                      &recouple::add_products};
+  static constexpr DenseKernels table{&recouple::combine, &recouple::accumulate,
+                                      &recouple::add_products, &recouple::dot};
   return table;
 }
 

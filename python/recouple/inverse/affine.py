@@ -11,8 +11,10 @@ K_t - A_t S_t = 0 is linear in (S0, C, S1); measured slopes are fitted by weight
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recouple.arguments import FloatArray
 from recouple.inverse.end import End
@@ -20,6 +22,8 @@ from recouple.inverse.significance import chi2_tail
 
 ROUNDING = 1e-9  # noise never credited to be smaller, relative to the field: keeps weights finite
 UNDETERMINED = 1e-13  # relative singular value below which a direction is not seen
+GOOD = 1e5  # condition up to which the normal equations keep six digits of a covariance
+SETTLED = 1e-6  # square of a step in units of the noise: the last, taken unseen
 INSIDE = 1e-10  # a canonical correlation may exceed 1 by rounding
 
 
@@ -115,20 +119,21 @@ class Unknowns:
 
     def vector(self, cov00: FloatArray, cov01: FloatArray, cov11: FloatArray) -> FloatArray:
         """Return the unknowns of these blocks."""
-        upper = np.triu_indices(self.dim)
+        upper = _upper(self.dim)
         parts = [cov00[upper]] * self.first + [cov01.ravel()] + [cov11[upper]] * self.last
         return np.concatenate(parts)
 
     def _symmetric(self, half: FloatArray) -> FloatArray:
         out = np.zeros((self.dim, self.dim))
-        out[np.triu_indices(self.dim)] = half
-        return out + np.triu(out, 1).T
+        i, j = _upper(self.dim)
+        out[i, j] = out[j, i] = half
+        return out
 
     def spread(self) -> FloatArray:
         """Return the matrix (3 D^2, size) from the unknowns to the vectorised (S0, C, S1)."""
         d = self.dim
         out = np.zeros((3, d * d, self.size))
-        i, j = np.triu_indices(d)
+        i, j = _upper(d)
         columns = np.arange(len(i))
         first, cross, last = self.slices
         for block, part, free in ((0, first, self.first), (2, last, self.last)):
@@ -137,6 +142,12 @@ class Unknowns:
                 out[block, j * d + i, part.start + columns] = 1
         out[1, :, cross] = np.eye(d * d)
         return out.reshape(3 * d * d, self.size)
+
+
+@lru_cache(maxsize=32)
+def _upper(dim: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    i, j = np.triu_indices(dim)
+    return i, j
 
 
 def path(
@@ -167,7 +178,7 @@ def derivative(t: FloatArray, A: FloatArray, right: FloatArray, unknowns: Unknow
 
     def symmetric(left: FloatArray) -> FloatArray:
         full = moved(left).reshape(T * d * d, d, d)
-        i, j = np.triu_indices(d)
+        i, j = _upper(d)
         return full[:, i, j] + np.where(i == j, 0.0, full[:, j, i])
 
     both = s * (1 - s) * A
@@ -197,7 +208,12 @@ def fit_gaussian(data: AffineData, source: End, target: End | None) -> GaussianF
     rows, residual = _system(theta, data, weights, unknowns, source, target)
     value = residual @ residual
     for _ in range(50):
-        step = _newton_step(rows, residual, data.times)
+        inverse = _factored(rows, data.times)
+        along = inverse.T @ (rows.T @ residual)  # the step, in units of the noise
+        step = inverse @ along
+        if along @ along <= SETTLED:
+            theta = theta + step
+            break
         length = 1.0
         while length > 1e-4:
             trial = theta + length * step
@@ -209,12 +225,8 @@ def fit_gaussian(data: AffineData, source: End, target: End | None) -> GaussianF
         if gain < 0:
             break
         theta, (rows, residual), value = trial, found, found[1] @ found[1]
-        if gain <= 1e-10:  # in units of the noise
-            break
-    triangle = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
-    constrained, excess, infeasible = _feasible(theta, triangle, unknowns)
+    constrained, excess, infeasible = _feasible(theta, rows, unknowns)
     blocks = _clip(*unknowns.blocks(constrained))
-    inverse = np.linalg.inv(triangle)
     spread = unknowns.spread() @ inverse
     A = slopes_of(*path(data.times, *blocks))
     mean0, mean1, mean_cov, mean_chi2, mean_dof = _means(data, A, source, target)
@@ -262,7 +274,7 @@ def _linear(
         prior, shift = _priors(start, unknowns, source, target)
         rows = np.concatenate([rows, prior])
         residual = np.concatenate([residual, shift + prior @ start])
-        theta = _least_squares(rows, residual, data.times)
+        theta = _least_squares(rows, _factored(rows, data.times), residual)
         now, _ = path(data.times, *unknowns.blocks(theta))
         if not (np.linalg.eigvalsh(now)[:, 0] > 0).all():
             break
@@ -310,31 +322,36 @@ def _priors(
     return np.concatenate(rows), np.concatenate(shifts)
 
 
-def _least_squares(rows: FloatArray, residual: FloatArray, times: FloatArray) -> FloatArray:
-    scale = np.linalg.norm(rows, axis=0)
-    scale[scale == 0] = 1
-    if len(rows) < rows.shape[1]:
-        _refuse(times, len(rows), rows.shape[1])
-    q, r = np.linalg.qr(rows / scale)
-    s = np.linalg.svd(r, compute_uv=False)
-    if not s[-1] > UNDETERMINED * s[0]:
-        _refuse(times, int(np.sum(s > UNDETERMINED * s[0])), len(s))
-    return np.asarray(np.linalg.solve(r, q.T @ residual) / scale, np.float64)
+def _factored(rows: FloatArray, times: FloatArray) -> FloatArray:
+    """Return R^-1, R' R = rows' rows, or say that the times do not determine the unknowns.
 
-
-def _newton_step(rows: FloatArray, residual: FloatArray, times: FloatArray) -> FloatArray:
-    """As _least_squares, by the normal equations if they are good for it."""
+    By Cholesky's factor where the normal equations are good for it, else Householder's.
+    """
     scale = np.linalg.norm(rows, axis=0)
     scale[scale == 0] = 1
     scaled = rows / scale
     try:
         lower = np.linalg.cholesky(scaled.T @ scaled)
+        inverse = np.linalg.inv(lower).T
+        if np.linalg.norm(inverse) * np.linalg.norm(lower) < GOOD:
+            return np.asarray(inverse / scale[:, None], np.float64)
     except np.linalg.LinAlgError:
-        return _least_squares(rows, residual, times)
-    if np.diag(lower).min() < 1e-4:
-        return _least_squares(rows, residual, times)
-    inner = np.linalg.solve(lower, scaled.T @ residual)
-    return np.asarray(np.linalg.solve(lower.T, inner) / scale, np.float64)
+        pass
+    if len(rows) < rows.shape[1]:
+        _refuse(times, len(rows), rows.shape[1])
+    r = np.linalg.qr(scaled, mode="r")
+    s = np.linalg.svd(r, compute_uv=False)
+    if not s[-1] > UNDETERMINED * s[0]:
+        _refuse(times, int(np.sum(s > UNDETERMINED * s[0])), len(s))
+    return np.asarray(np.linalg.inv(r) / scale[:, None], np.float64)
+
+
+def _least_squares(rows: FloatArray, inverse: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve by the seminormal equations, corrected (Bjorck 1987): as good as orthogonal factors."""
+    found = np.zeros(rows.shape[1])
+    for _ in range(3):
+        found += inverse @ (inverse.T @ (rows.T @ (right - rows @ found)))
+    return found
 
 
 def _refuse(times: FloatArray, rank: int, size: int) -> None:
@@ -346,7 +363,7 @@ def _refuse(times: FloatArray, rank: int, size: int) -> None:
 
 
 def _feasible(
-    theta: FloatArray, triangle: FloatArray, unknowns: Unknowns
+    theta: FloatArray, rows: FloatArray, unknowns: Unknowns
 ) -> tuple[FloatArray, float, tuple[float, int]]:
     """Return the closest theta, in the fit's metric, with a positive semidefinite joint covariance.
 
@@ -374,7 +391,7 @@ def _feasible(
         base[k] = 0
     G = np.array(columns).T
     constant = (whitener @ zero @ whitener.T).reshape(-1)
-    H = triangle.T @ triangle
+    H = rows.T @ rows
     rho = np.trace(H) / np.trace(G.T @ G)
     solve = np.linalg.inv(H / rho + G.T @ G)
     pull = H @ theta / rho
@@ -389,7 +406,7 @@ def _feasible(
         dual += y - z
         if np.linalg.norm(y - z) < 1e-10 and np.linalg.norm(G @ (best - before)) < 1e-10:
             break
-    gap = triangle @ (best - theta)
+    gap = rows @ (best - theta)
     return best, excess, (float(gap @ gap), max(violated, 1))
 
 
@@ -415,8 +432,7 @@ def nearest_feasible(
     ]
     rows = np.concatenate([part.reshape(d * d, -1) for part in parts])
     theta = unknowns.vector(cov00, symmetric, cov11)
-    triangle = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
-    found, _, _ = _feasible(theta, triangle, unknowns)
+    found, _, _ = _feasible(theta, rows, unknowns)
     return _clip(*unknowns.blocks(found))
 
 
@@ -497,8 +513,8 @@ def _means(
     cov = np.zeros((2 * d, 2 * d))
     if unknown.any():
         free = rows[:, unknown]
-        known[unknown] = _least_squares(free, right, data.times)
+        inverse = _factored(free, data.times)
+        known[unknown] = _least_squares(free, inverse, right)
         right = right - free @ known[unknown]
-        inverse = np.linalg.inv(np.linalg.qr(free, mode="r"))
         cov[np.ix_(unknown, unknown)] = inverse @ inverse.T
     return known[:d], known[d:], cov, float(right @ right), dof

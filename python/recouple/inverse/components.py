@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple.arguments import FloatArray, frozen, real_array, thread_count, whole_number
+from recouple.arguments import (
+    FloatArray,
+    frozen,
+    generator,
+    real_array,
+    thread_count,
+    whole_number,
+)
 from recouple.field import VelocityField
 from recouple.inverse.end import read_end
 from recouple.inverse.errorbar import ErrorBar
@@ -53,7 +60,7 @@ def recover_mixture(
     rng : int, Generator or None
         Draws the points and the starts.
     """
-    generate = np.random.default_rng(rng)
+    generate = generator(rng)
     threads = thread_count(num_threads)
     readings = read_field(velocity, source, times, points, steps, generate, threads)
     tries = whole_number("restarts", restarts, minimum=1)

@@ -13,6 +13,7 @@ from recouple.arguments import FloatArray, real_array, real_number
 from recouple.marginal import Normal
 
 DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
+SHOWN = 4  # columns, and half the rows, of an array that is shown in full
 PARTS = 1024  # points a side, about, at which a functional is evaluated within the cells
 
 
@@ -39,6 +40,24 @@ class ErrorBar:
         reach = float(Normal(0.0, 1.0).ppf(0.5 + 0.5 * level)) * self.error
         return self.value - reach, self.value + reach
 
+    def lines(self) -> list[str]:
+        """Return the value as text: of a small array each entry with half its 95% interval.
+
+        Of a larger one the norm, and the largest of the errors.
+        """
+        value = np.asarray(self.value, np.float64)
+        if not value.ndim:
+            return [str(self)]
+        if value.ndim > 2 or value.shape[-1] > SHOWN or len(value) > 2 * SHOWN:
+            return [f"norm {np.linalg.norm(value):.4g} of {self}"]
+        reach = value - self.interval(0.95)[0]
+        rows = zip(np.atleast_2d(value), np.atleast_2d(reach), strict=True)
+        shown = [[_entry(float(v), float(r)) for v, r in zip(*row, strict=True)] for row in rows]
+        width = max(len(entry) for row in shown for entry in row)
+        texts = ["  ".join(entry.rjust(width) for entry in row) for row in shown]
+        texts[0] += "  (95%)"
+        return texts
+
     def __str__(self) -> str:
         if np.ndim(self.value):
             shape = " x ".join(map(str, np.shape(self.value)))
@@ -49,6 +68,14 @@ class ErrorBar:
                 "reference's than the data's)"
             )
         return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
+
+
+def _entry(value: float, reach: float) -> str:
+    """Value and reach, the value to the reach's leading digit; alone where it is known."""
+    if not reach > 0:
+        return f"{value:.4g}"
+    digits = min(15, -int(np.floor(np.log10(reach))))
+    return f"{round(value, digits) + 0.0:.6g} +- {reach:.1g}"
 
 
 def combine(

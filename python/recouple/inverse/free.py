@@ -13,12 +13,14 @@ from recouple import _core
 from recouple.arguments import (
     FloatArray,
     frozen,
+    generator,
     real_array,
     real_number,
     thread_count,
     whole_number,
 )
 from recouple.field import VelocityField
+from recouple.inverse.candidates import along_curve, balanced_draw, even_pairing
 from recouple.inverse.dual import Stage
 from recouple.inverse.end import read_end
 from recouple.inverse.errorbar import ErrorBar
@@ -29,7 +31,8 @@ from recouple.progress import Progress, progress_callback
 
 FIRST, LAST, STEP = 1.0, 1e-3, 10**-0.5  # the continuation
 CORNER = 0.1  # d log(residual) / d log(lambda) below which only sampling error is fitted
-SCALES = (0.25, 2.5)  # lengths of the test functions, in standard deviations of X_t
+SCALES = (0.1, 2.5)  # lengths of the test functions, in standard deviations of X_t
+TICKS = 10  # of progress in a stage
 MISSED = 0.1  # of the moments, which are of order 1, beyond which no weights fit
 COLLAPSED = 0.01  # share of the candidates below which the effective sample size is too small
 
@@ -43,7 +46,7 @@ def recover_free(
     times: int = 8,
     frequencies: int | None = None,
     regularization: float | None = None,
-    steps: int = 64,
+    steps: int = 32,
     rng: int | np.random.Generator | None = 0,
     num_threads: int | None = None,
     progress: Progress = None,
@@ -62,7 +65,7 @@ def recover_free(
     Parameters
     ----------
     candidates : int
-        Pairs.
+        Pairs: each end balanced among eight times as many draws, and paired evenly.
     times : int
         Times at which the features look, equally spaced from 0 to 1.
     frequencies : int, optional
@@ -90,16 +93,25 @@ def recover_free(
     some = whole_number("steps", steps, minimum=1)
     threads = thread_count(num_threads)
     callback = progress_callback(progress, "recover_plan")
-    generate = np.random.default_rng(rng)
+    generate = generator(rng)
 
-    start = end.draw(n, generate)
+    stages = 1 + max(0, int(np.ceil(np.log(final / FIRST) / np.log(STEP) - 1e-9)))
+    path = np.geomspace(FIRST, final, stages) if stages > 1 else np.array([final])
+
+    def tell(stage: int, done: int = 0) -> None:  # stage 0 is the reading of the field
+        if callback is not None:
+            callback(min(TICKS * stage + done, TICKS * (stage + 1) - 1), TICKS * (stages + 1))
+
+    tell(0)
+    start = balanced_draw(end.draw, n, generate)
     t = np.linspace(0, 1, count)
     clouds, followed = carry(velocity, start, t, some, num_threads)
     if not followed:
         raise ValueError("field must carry points to finite places, apart from each other")
-    x1 = clouds[-1][generate.permutation(n)]
+    ends = clouds[-1]
     if target is not None:
-        x1 = read_end("target", target, dim, regular=False).draw(n, generate)
+        ends = balanced_draw(read_end("target", target, dim, regular=False).draw, n, generate)
+    x1 = np.ascontiguousarray(ends[along_curve(ends)][even_pairing(n, generate)])
     values = [values_at(velocity, s, x) for s, x in zip(t, clouds, strict=True)]
 
     waves_at, held_at = (
@@ -112,16 +124,20 @@ def recover_free(
     features, moments = np.concatenate([features, products]), np.concatenate([moments, crossed])
     reference = np.full(n, 1 / n)
     dual = _core.EntropicDual(reference, features)
-    stages = 1 + max(0, int(np.ceil(np.log(final / FIRST) / np.log(STEP) - 1e-9)))
-    path = np.geomspace(FIRST, final, stages) if stages > 1 else np.array([final])
     history: list[Stage] = []
     thetas: list[FloatArray] = []
     status, message = "converged", "the penalty reached its end"
     try:
         for k, value in enumerate(map(float, path)):
-            if callback is not None:
-                callback(k, len(path))
-            found = dual.solve(moments, np.full(len(moments), value), 1e-4, 60, threads, None)
+            tell(k + 1)
+            found = dual.solve(
+                moments,
+                np.full(len(moments), value),
+                1e-4,
+                60,
+                threads,
+                lambda done, _, k=k: tell(k + 1, done),
+            )
             stage = Stage(value, found.status, found.iterations, found.residual, found.divergence)
             if found.status != "converged":
                 status = "stalled"
@@ -142,7 +158,7 @@ def recover_free(
             raise
         status, message = "interrupted", f"stopped on request after {len(thetas)} stages"
     if callback is not None:
-        callback(len(path), len(path))
+        callback(TICKS * (stages + 1), TICKS * (stages + 1))
     if thetas:
         dual.set_theta(thetas[-1], threads)
     mass = dual.mass()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple.arguments import FloatArray, frozen, real_array, whole_number
+from recouple.arguments import FloatArray, frozen, generator, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.inverse.affine import ROUNDING, AffineData, GaussianFit, fit_gaussian
 from recouple.inverse.end import End, read_end
@@ -65,7 +65,7 @@ def recover_gaussian(
             f"points must be at least {dim + 2} for a regression in dimension {dim}, got {n}"
         )
     callback = progress_callback(progress, "recover_plan")
-    start = end0.draw(n, np.random.default_rng(rng))
+    start = end0.draw(n, generator(rng))
     clouds, carried = carry(
         velocity, start, t, whole_number("steps", steps, minimum=1), num_threads, callback
     )
@@ -145,20 +145,25 @@ def _lack_of_fit(
     """F statistic of z_i z_j and, if ``cubic``, z_i^3 and z_i |z|^2 in the residuals."""
     _, n, d = z.shape
     explained = 0.0
-    count = 0
+    count = d * (d + 1) // 2 + (cubic and d) + (cubic and d > 1 and d)
+    rows = np.empty((d + 1 + count, n))  # 1, z, features
+    rows[0] = 1
+    seen, f = rows[: d + 1], rows[d + 1 :]
     for k in tested:
-        rows = np.ascontiguousarray(z[k].T)
-        parts = [rows[i] * rows[i:] for i in range(d)]
+        rows[1 : d + 1] = z[k].T
+        at = 0
+        for i in range(d):
+            np.multiply(rows[1 + i], rows[1 + i : d + 1], out=f[at : at + d - i])
+            at += d - i
         if cubic:
-            parts.append(rows**3)
+            squares = rows[1 : d + 1] ** 2
+            np.multiply(rows[1 : d + 1], squares, out=f[at : at + d])
             if d > 1:
-                parts.append(rows * np.sum(rows**2, axis=0))
-        f = np.concatenate(parts)
-        f -= f.mean(axis=1, keepdims=True)
-        f -= (f @ z[k] / n) @ rows
-        gram, cross = f @ f.T, f @ residual[k]
+                np.multiply(rows[1 : d + 1], squares.sum(axis=0), out=f[at + d :])
+        # 1 and z, orthogonal with squared length n, are projected out of the features.
+        shared = f @ seen.T
+        gram, cross = f @ f.T - shared @ shared.T / n, f @ residual[k]
         fitted = float(np.sum(cross * np.linalg.solve(gram, cross)))
-        count = len(f)
         left = float(np.sum(residual[k] ** 2)) - fitted
         explained += fitted / max(left / ((n - d - 1 - count) * d), floor**2)
     return float(explained / (len(tested) * count * d))
@@ -174,24 +179,22 @@ def wedge_test(times: FloatArray, x: FloatArray, v: FloatArray) -> float:
         return 1.0
     shapes = np.polynomial.chebyshev.chebvander(2 * times - 1, min(3, T - 1))
     contrasts = np.linalg.qr(shapes)[0][:, 1:].T
-    at, rate = (np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (x, v))
-    parts = []
-    size = 0.0
-    for i in range(d):
-        for j in range(i + 1, d):
-            wedge = rate[i] * at[j] - rate[j] * at[i]  # (T, n)
-            size = max(size, float(np.mean(wedge**2)))
-            parts.append(contrasts @ wedge)
-    moments = np.concatenate(parts)
-    p = min(len(moments), max(1, n // 3))  # more than n / 3 have no usable covariance
-    moments = moments[:p]
-    mean = moments.mean(axis=1)
-    centred = moments - mean[:, None]
-    scatter = centred @ centred.T / (n - 1)
+    i, j = np.triu_indices(d, 1)
+    p = min(len(contrasts) * len(i), max(1, n // 3))  # more than n / 3 have no usable covariance
+    crossed = np.tensordot(contrasts, v.swapaxes(1, 2) @ x / n, 1)
+    mean = (crossed[:, i, j] - crossed[:, j, i]).reshape(-1)[:p]
+    # Their covariance from as many points as it takes: a matrix of v_i x_j for each.
+    some = min(n, max(400, 16 * p))
+    scaled = contrasts[:, None] * v[:, :some].transpose(1, 2, 0)[:, None]
+    each = (scaled.reshape(some, -1, T) @ x[:, :some].swapaxes(0, 1)).reshape(some, -1, d, d)
+    moments = (each[:, :, i, j] - each[:, :, j, i]).reshape(some, -1)[:, :p]
+    centred = moments - moments.mean(axis=0)
+    scatter = centred.T @ centred / (some - 1)
+    size = float(np.mean(np.sum(x[:, :some] ** 2, axis=2) * np.sum(v[:, :some] ** 2, axis=2))) / d
     # RK4 and rounding leave differences of this size in a field without noise.
     scatter[np.diag_indices(p)] += 1e-10 * size
     squared = n * float(mean @ np.linalg.solve(scatter, mean))
-    return f_tail(squared * (n - p) / (p * (n - 1)), p, n - p)
+    return f_tail(squared * (some - p) / (p * (some - 1)), p, some - p)
 
 
 def finish_gaussian(

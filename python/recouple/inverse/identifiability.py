@@ -237,13 +237,15 @@ def alternatives(plan: Plan, n: int = 3, rng: Rng = 0) -> tuple[MixturePlan, ...
     antisymmetric: the field does not see A. Empty where there is no room (on the line, or where
     the joint covariance is singular along every A that was tried).
     """
-    if not isinstance(plan, MixturePlan):
-        raise ValueError(
-            f"alternatives are known for Gaussian and mixture plans, got {type(plan).__name__}"
-        )
     count, generate = whole_number("n", n), generator(rng)
     if plan.dim == 1:
         return ()
+    if not isinstance(plan, MixturePlan):
+        raise ValueError(
+            "plan must be Gaussian or a mixture for its components to be split, got "
+            f"{type(plan).__name__}: a free plan is one of many as it is, and ambiguous_pair() "
+            "shows how far two with one field can be apart"
+        )
     found: list[MixturePlan] = []
     for _ in range(count):
         split = _split(plan, float(generate.uniform(0.3, 0.95)), generate)

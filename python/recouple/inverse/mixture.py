@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from recouple import _core
 from recouple.arguments import (
     FloatArray,
     frozen,
+    generator,
     thread_count,
     whole_number,
 )
-from recouple.field import VelocityField
+from recouple.field import VelocityField, as_field
 from recouple.inverse.affine import fit_gaussian
+from recouple.inverse.end import dimension_of
 from recouple.inverse.gaussian import regress
 from recouple.inverse.readings import Readings, read_field, whiteness
 from recouple.plan import MixturePlan
@@ -83,9 +86,9 @@ class MixtureFit:
     white: float
     log_likelihood: float
     attempts: int
-    mixture: Mixture = field(repr=False)
-    residuals: FloatArray = field(repr=False)  # v - v_plan at the points, relative
-    covariance: FloatArray = field(repr=False)  # of the parameters' estimate
+    mixture: Mixture = dataclass_field(repr=False)
+    residuals: FloatArray = dataclass_field(repr=False)  # v - v_plan at the points, relative
+    covariance: FloatArray = dataclass_field(repr=False)  # of the parameters' estimate
 
     @property
     def certified(self) -> bool:
@@ -94,7 +97,7 @@ class MixtureFit:
 
 
 def fit_mixture(
-    velocity: VelocityField,
+    velocity: VelocityField | Callable[[Any, Any], Any],
     source: Any,
     components: int,
     *,
@@ -110,7 +113,7 @@ def fit_mixture(
 
     Parameters
     ----------
-    velocity : VelocityField
+    velocity : VelocityField or callable
     source : law, (mean, covariance) or samples
         Where the points come from.
     components : int
@@ -149,10 +152,9 @@ def fit_mixture(
     >>> fit.certified, fit.plan.weights.round(9)
     (True, array([0.5, 0.5]))
     """
-    generate = np.random.default_rng(rng)
-    readings = read_field(
-        velocity, source, times, points, steps, generate, thread_count(num_threads)
-    )
+    generate = generator(rng)
+    field = as_field(velocity, dimension_of(source))
+    readings = read_field(field, source, times, points, steps, generate, thread_count(num_threads))
     count = whole_number("components", components, minimum=1, maximum=64)
     tries = whole_number("restarts", restarts, minimum=1)
     callback = progress_callback(progress, "fit_mixture")

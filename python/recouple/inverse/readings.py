@@ -45,6 +45,8 @@ def read_times(times: int | ArrayLike) -> FloatArray:
     if isinstance(times, int | np.integer) and not isinstance(times, bool):
         count = whole_number("times", times, minimum=1, maximum=1000)
         return 0.5 - 0.5 * np.cos((np.arange(count) + 0.5) * np.pi / count)
+    if np.ndim(times) == 0:
+        raise ValueError(f"times must be a whole number or an array of times, got {times!r}")
     t = np.sort(real_array("times", times, ndim=1))
     if t[0] < 0 or t[-1] > 1:
         raise ValueError(f"times must lie in [0, 1], got {t[0]:g} to {t[-1]:g}")
@@ -110,7 +112,8 @@ def carry(
 
 
 def _spread(x: FloatArray) -> float:
-    """Return the least standard deviation in any direction."""
+    """Return the least standard deviation in any direction, of enough points to tell it."""
+    x = x[: 4 * (x.shape[1] + 50)]
     centred = x - x.mean(axis=0)
     least = np.linalg.eigvalsh(centred.T @ centred / len(x))[0]
     return float(np.sqrt(max(least, 0.0)))
@@ -153,7 +156,12 @@ def read_field(
     dim = velocity.dim
     end = read_end("source", source, dim, regular=True)
     t = read_times(times)
-    total = whole_number("points", points, minimum=len(t) * (dim + 2))
+    total = whole_number("points", points, minimum=1)
+    if total < len(t) * (dim + 2):
+        raise ValueError(
+            f"points must be at least {len(t) * (dim + 2)}, {dim + 2} for a regression at each of "
+            f"{len(t)} times, got {total}"
+        )
     some = whole_number("steps", steps, minimum=1)
     first = np.linspace(0, total, len(t) + 1).astype(np.uintp)
     spare = min(500, total)
@@ -163,8 +171,11 @@ def read_field(
     for k, now in enumerate([*t, 1.0]):
         left = int(first[min(k, len(t))])
         if now > before:
-            x[left:] = _moved(velocity, x[left:], before, float(now), some, threads or None)
+            last = x[left:].copy()
+            x[left:] = _moved(velocity, last, before, float(now), some, threads or None)
             if not np.isfinite(x).all():
+                values_at(velocity, before, last)  # what is wrong with the field itself surfaces
+                values_at(velocity, float(now), last)
                 raise ValueError(
                     "field must carry points to finite places: a trajectory leaves the numbers "
                     f"between t = {before:.4g} and t = {now:.4g}"

@@ -77,7 +77,7 @@ def recover_plan(
         over all times (3000); starts at most (12).
     candidates, times, frequencies, regularization, steps, rng : family "free"
         Pairs that carry the weights (8000), equally spaced times (8), test functions at each,
-        final penalty.
+        final penalty. The source is drawn from for eight times as many points.
     grid : int
         Points a side, N; this and the options down to ``steps`` are those of the line.
     times : int
@@ -140,6 +140,10 @@ def recover_plan(
         family = "gaussian" if family == "auto" else family
         if family != "gaussian":
             raise ValueError(f"family must be 'gaussian' for affine coefficients, got {family!r}")
+        if options:
+            raise ValueError(
+                f"coefficients are not read: they take no options, got {', '.join(sorted(options))}"
+            )
     else:
         velocity = as_field(field, dimension_of(source))
     if family != "auto" and family not in FAMILIES:

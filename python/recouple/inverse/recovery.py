@@ -112,9 +112,13 @@ class Recovery:
             If the order is not between 1 and what the times allow (at most 8), or the family
             reads no moments.
         """
-        most = 0 if self.mixed_moments is None else len(self.mixed_moments.condition) - 1
+        if self.mixed_moments is None:
+            raise ValueError(
+                f"moments are read from the path by family 'line', got {self.family!r}: those of "
+                "the plan itself come from plan.moment, any others from expectation()"
+            )
+        most = len(self.mixed_moments.condition) - 1
         order = whole_number("order", order, minimum=1, maximum=most)
-        assert self.mixed_moments is not None
         return self.mixed_moments.up_to(order)
 
     def expectation(self, function: Callable[[FloatArray, FloatArray], ArrayLike]) -> ErrorBar:
@@ -133,7 +137,7 @@ class Recovery:
         """Return up to n other plans with the same path p_t and the same field v.
 
         Mixtures, of a recovered Gaussian or mixture plan: what v cannot tell. On the line, where
-        the plan is unique, none.
+        v determines the plan whatever its kind, none.
 
         Parameters
         ----------
@@ -144,7 +148,7 @@ class Recovery:
         Raises
         ------
         ValueError
-            If the plan is of another kind.
+            If the plan is of another kind: a free plan is itself one of many.
         """
         return alternatives(self.plan, n, rng)
 
@@ -156,7 +160,7 @@ class Recovery:
         )
 
     def summary(self) -> str:
-        """Return the findings as a text of a dozen lines."""
+        """Return the findings as a text: a dozen lines, and the parameters where they are few."""
         lines = [
             f"recovered plan    {_shape_of(self.plan)}",
             f"verdict           {self.verdict}: {self.reason}",
@@ -168,7 +172,8 @@ class Recovery:
             lines.append(f"field consistency {self.residuals.field:.2e}")
         if self.residuals.mismatch is not None:
             lines.append(f"two-sided mismatch {self.residuals.mismatch:.2e}")
-        lines += [f"{name:<17} {bar}" for name, bar in self.error_bars.items()]
+        for name, bar in self.error_bars.items():
+            lines += [f"{'' if k else name:<17} {text}" for k, text in enumerate(bar.lines())]
         chosen = ", ".join(
             f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}"
             for k, v in self.settings.items()
