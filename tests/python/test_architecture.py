@@ -46,6 +46,7 @@ PART_OF = {
     "field_mixture": "field",
     "inverse_dense": "inverse",
     "inverse_mixture": "inverse",
+    "inverse_newton": "inverse",
 }
 # Headers for kernel sources of any room.
 KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8", "product"}
