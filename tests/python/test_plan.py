@@ -771,6 +771,7 @@ def test_the_distance_of_atomic_plans_is_exact_and_sliced_otherwise() -> None:
         (lambda: gaussian(1).velocity([0.1, 0.2], np.zeros(3)), r"t must be a number"),
         (lambda: gaussian(1).velocity(np.nan, np.zeros(3)), "t must be finite"),
         (lambda: rc.velocity_field(gaussian(1), at_collision="maybe"), "at_collision"),  # type: ignore
+        (lambda: rc.velocity_field("plan"), "plan must be a plan, got str"),  # type: ignore
         (lambda: gaussian(2).on_grid(), "plan on the line"),
         (lambda: gaussian(2).conditional([1.0]), "one point of dimension 2"),
     ],

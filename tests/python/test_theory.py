@@ -349,6 +349,8 @@ def test_bad_input_is_named() -> None:
         (lambda: theory.kernel_ball_bound(-1.0, 1.0, 3, [1.0]), "radius must be at least 0"),
         (lambda: theory.lipschitz(net), "points must say"),
         (lambda: theory.wasserstein_bounds(net, GAUSS), "net must have dimension 1"),
+        (lambda: theory.chain_report("net", GAUSS), "net must be callable"),  # type: ignore
+        (lambda: theory.chain_report(net, "plan"), "plan must be a plan"),  # type: ignore
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -133,7 +133,7 @@ def velocity_field(
     Raises
     ------
     ValueError
-        If the plan is atomic, or ``at_collision`` is none of the three.
+        If the plan is atomic or no plan, or ``at_collision`` is none of the three.
 
     Notes
     -----
@@ -155,6 +155,8 @@ def velocity_field(
     """
     if at_collision not in ("raise", "before", "after"):
         raise ValueError(f'at_collision must be "raise", "before" or "after", got {at_collision!r}')
+    if not hasattr(plan, "_field"):
+        raise ValueError(f"plan must be a plan, got {type(plan).__name__}")
     return VelocityField(
         plan._field(interpolant),
         _velocity_field,

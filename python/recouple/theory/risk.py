@@ -79,8 +79,17 @@ def excess(
     -------
     Estimate
         With its standard error.
+
+    Raises
+    ------
+    ValueError
+        What is not callable, or no plan.
     """
     count = whole_number("samples", samples, minimum=2)
+    if not callable(net):
+        raise ValueError(f"net must be callable as f(t, x), got {type(net).__name__}")
+    if not isinstance(plan, Plan):
+        raise ValueError(f"plan must be a plan, got {type(plan).__name__}")
     times = getattr(net, "times", None)
     t, x, _ = draw_path(plan, count, rng, interpolant, times)
     f = np.asarray(net(t, flat(x)), dtype=np.float64).reshape(x.shape)
