@@ -129,7 +129,7 @@ def recover_on_line(
     consistency = _field_consistency(recovered, paths, speeds, layout)
     sound = _consistent(consistency, speeds, recovered, data.mismatch)
     torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
-    if torn or (ended == "converged" and not sound):
+    if ended != "interrupted" and (torn or (ended == "converged" and not sound)):
         ended, verdict = "inconsistent", "representative"
         reason = "no plan near this one has the field that was given"
         gap = "" if data.mismatch is None else f", the two ends by {data.mismatch:.2g} in cdf"
