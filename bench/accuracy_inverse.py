@@ -1,6 +1,6 @@
 """Accuracy of recovery on the line: input, demand, measured; one row a demand.
 
-Run from a checkout: python bench/accuracy_inverse.py [rows ...] [--quick] [--json FILE]
+Run from a checkout: python bench/accuracy_inverse.py [rows ...] [--quick] [--seeds N] [--json FILE]
 Rows are chosen by the first words of their names; without any, all of them run (about an hour).
 
 TV: total variation on the grid of the recovered plan. SWm: root mean square, over the directions
@@ -23,6 +23,7 @@ import recouple as rc
 from recouple.study import engel_pairs
 
 GRID, TIMES = 128, 17
+SEEDS = None  # of every row that has some, if asked for
 
 
 # Plans -------------------------------------------------------------------------------------------
@@ -182,15 +183,27 @@ def recovered(plan, field=None, **options):
     return rec, time.perf_counter() - start
 
 
-def line(name, demands, measured):
-    """One line of the table: every measure beside its demand."""
+def seeds(quick, few, many):
+    """The seeds of a row."""
+    return range(SEEDS or (few if quick else many))
+
+
+def each(found):
+    """All runs of a row, in the order of their seeds."""
+    return {key: [round(f[key], 5) for f in found] for key in found[0] if key != "s"}
+
+
+def line(name, demands, measured, runs=None):
+    """One line of the table: every measure beside its demand, and below it those of every run."""
     held = all(measured[key] <= bound for key, bound in demands.items())
     shown = ", ".join(
         f"{key} {value:.2g}" + (f" (<= {demands[key]:g})" if key in demands else "")
         for key, value in measured.items()
     )
     print(f"{'holds ' if held else 'MISSED'} {name:<44} {shown}", flush=True)
-    return {"name": name, "demand": demands, "measured": measured, "holds": held}
+    for key, values in (runs or {}).items():
+        print(f"       {key}: {' '.join(f'{v:.3g}' for v in values)}", flush=True)
+    return {"name": name, "demand": demands, "measured": measured, "holds": held, "runs": runs}
 
 
 @row
@@ -236,7 +249,7 @@ def exact_engel(quick):
 def random_mixtures(quick):
     for family, middle, most in (("line", 0.03, 0.07), ("auto", 0.01, 0.03)):
         found = []
-        for seed in range(5 if quick else 20):
+        for seed in seeds(quick, 5, 20):
             plan = random_mixture(seed)
             options = {}
             rec, seconds = recovered(plan, family=family, **options)
@@ -252,6 +265,7 @@ def random_mixtures(quick):
                 "SWm": max(f["SWm"] for f in found),
                 "s": float(np.median([f["s"] for f in found])),
             },
+            each(found),
         )
 
 
@@ -344,7 +358,7 @@ def deterministic(quick):
     for name, plan in plans.items():
         for level, bound in ((0.0, 0.003), (0.05, 0.03)):
             found = []
-            for seed in range(1 if level == 0 else 3 if quick else 10):
+            for seed in range(1) if level == 0 else seeds(quick, 3, 10):
                 field = with_noise(plan.velocity, plan.source, plan.target, level, seed)
                 target = plan.target
                 if isinstance(plan, Map):  # a law with a density, as the field's owner would have
@@ -360,6 +374,7 @@ def deterministic(quick):
                     "worst": max(gaps),
                     "not graph": len(gaps) - sum(graphs),
                 },
+                {"W2": gaps},
             )
 
 
@@ -376,7 +391,7 @@ def noisy_fields(quick):
     for name, plan in plans.items():
         for level in (0.01, 0.05):
             found = []
-            for seed in range(3 if quick else 10):
+            for seed in seeds(quick, 3, 10):
                 field = with_noise(rc.velocity_field(plan), plan.source, plan.target, level, seed)
                 rec, seconds = recovered(plan, field, target=plan.target, grid=96)
                 found.append(measure(rec, plan) | {"s": seconds})
@@ -388,7 +403,7 @@ def noisy_fields(quick):
                 "ridges": {"SWm": 0.03 if first else 0.06},
             }.get(name, {"SWm": 0.006 if first else 0.015})
             medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
-            yield line(f"{name}, {level:.0%} noise, {len(found)} runs, auto", demands, medians)
+            yield line(f"{name}, {level:.0%} noise, {len(found)} runs, auto", demands, medians, each(found))
 
 
 def clouds(plan, times, n, seed):
@@ -411,12 +426,13 @@ def snapshots(quick):
     cases.append((10**6, "ridges", ridges(0.95), 0.06))
     for n, name, plan, bound in cases:
         found = []
-        for seed in range((3 if quick else 10) if n == 10**4 else 1):
+        for seed in seeds(quick, 3, 10) if n == 10**4 else range(1):
             start = time.perf_counter()
             rec = rc.recover_plan_from_snapshots(times, clouds(plan, times, n, seed), bootstrap=0)
             found.append(measure(rec, plan) | {"s": time.perf_counter() - start})
         medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
-        yield line(f"{n:.0e} x 17 samples, {name}, {len(found)} runs", {"TV": bound}, medians)
+        name = f"{n:.0e} x 17 samples, {name}, {len(found)} runs"
+        yield line(name, {"TV": bound}, medians, each(found))
 
 
 @row
@@ -425,7 +441,7 @@ def atoms(quick):
     for n, demand in ((8, 0.99), (32, 0.98), (128, 0.97)):
         for unequal in (False, True):
             paired = []
-            for seed in range(5 if quick else 20):
+            for seed in seeds(quick, 5, 20):
                 rng = np.random.default_rng(seed)
                 x0, x1 = rng.normal(size=(2, n))
                 w = rng.dirichlet(np.ones(n)) if unequal else np.full(n, 1 / n)
@@ -443,6 +459,7 @@ def atoms(quick):
                 f"{n} atoms, {'unequal' if unequal else 'equal'} weights, {len(paired)} runs",
                 {"wrong": round(1 - demand, 3)},
                 {"wrong": 1 - float(np.median(paired)), "worst": 1 - min(paired)},
+                {"wrong": [1 - p for p in paired]},
             )
 
 
@@ -545,7 +562,7 @@ def error_bars(quick):
         "ridges": ridges(0.95),
         "random mixture": random_mixture(1),
     }
-    runs = 15 if quick else 50
+    runs = len(seeds(quick, 15, 50))
     for name, plan in plans.items():
         probability = 0.0
         flip = np.diag([-1.0, 1.0])
@@ -593,8 +610,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="fewer seeds")
+    parser.add_argument("--seeds", type=int, help="of every row that has some")
     parser.add_argument("--json", help="write the table there")
     arguments = parser.parse_args()
+    global SEEDS
+    SEEDS = arguments.seeds
     chosen = [
         f
         for name, f in ROWS.items()
