@@ -23,7 +23,7 @@ import recouple as rc
 from recouple.study import engel_pairs
 
 GRID, TIMES = 128, 17
-SEEDS = None  # of every row that has some, if asked for
+ASKED = {"seeds": None}  # of every row that has some
 
 
 # Plans -------------------------------------------------------------------------------------------
@@ -103,7 +103,9 @@ def gridded(plan, truth):
         return plan.on_grid(*box)
     draws = plan.sample(200_000, 0)  # of a map, called one by mistake: no density to speak of
     edges = [np.append(x - (x[1] - x[0]) / 2, x[-1] + (x[1] - x[0]) / 2) for x in box]
-    mass = np.histogram2d(*(np.clip(z, x[0], x[-1]) for z, x in zip(draws, box, strict=True)), edges)[0]
+    mass = np.histogram2d(
+        *(np.clip(z, x[0], x[-1]) for z, x in zip(draws, box, strict=True)), edges
+    )[0]
     return rc.GridPlan(*box, mass)
 
 
@@ -185,7 +187,7 @@ def recovered(plan, field=None, **options):
 
 def seeds(quick, few, many):
     """The seeds of a row."""
-    return range(SEEDS or (few if quick else many))
+    return range(ASKED["seeds"] or (few if quick else many))
 
 
 def each(found):
@@ -403,7 +405,9 @@ def noisy_fields(quick):
                 "ridges": {"SWm": 0.03 if first else 0.06},
             }.get(name, {"SWm": 0.006 if first else 0.015})
             medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
-            yield line(f"{name}, {level:.0%} noise, {len(found)} runs, auto", demands, medians, each(found))
+            yield line(
+                f"{name}, {level:.0%} noise, {len(found)} runs, auto", demands, medians, each(found)
+            )
 
 
 def clouds(plan, times, n, seed):
@@ -431,8 +435,8 @@ def snapshots(quick):
             rec = rc.recover_plan_from_snapshots(times, clouds(plan, times, n, seed), bootstrap=0)
             found.append(measure(rec, plan) | {"s": time.perf_counter() - start})
         medians = {k: float(np.median([f[k] for f in found])) for k in found[0]}
-        name = f"{n:.0e} x 17 samples, {name}, {len(found)} runs"
-        yield line(name, {"TV": bound}, medians, each(found))
+        title = f"{n:.0e} x 17 samples, {name}, {len(found)} runs"
+        yield line(title, {"TV": bound}, medians, each(found))
 
 
 @row
@@ -613,8 +617,7 @@ def main():
     parser.add_argument("--seeds", type=int, help="of every row that has some")
     parser.add_argument("--json", help="write the table there")
     arguments = parser.parse_args()
-    global SEEDS
-    SEEDS = arguments.seeds
+    ASKED["seeds"] = arguments.seeds
     chosen = [
         f
         for name, f in ROWS.items()

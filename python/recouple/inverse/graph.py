@@ -270,7 +270,10 @@ def graph_recovery(
         plan=plan,
         family="graph",
         verdict="unique",
-        reason=f"{which}: one end of the field is the map itself",
+        reason=(
+            f"{which}: one end of the field is the map itself; that rests on variances alone, "
+            "whatever the tails"
+        ),
         status="converged",
         message=f"the graph of the field at t = {int(mirrored)}: {kind}",
         residuals=Residuals(abs(graph.diffusion), frozen(np.zeros(1)), graph.level, None),

@@ -470,6 +470,7 @@ def _held_out_scores(
     for fitted, held in ((0, 1), (1, 0)):
         moments, variance = data[fitted]
         start = problem
+        near = grid_plan(problem)
         for which in range(rounds):
             if which == 1:
                 start = _beside(problem, _mixture(problem.times, halves[fitted], near))
