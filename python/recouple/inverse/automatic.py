@@ -23,7 +23,7 @@ def recover_automatically(
     source: Marginal | ArrayLike,
     target: Marginal | ArrayLike | None = None,
     *,
-    grid: int = 96,
+    grid: int | None = None,
     times: int = 17,
     splines: int | None = None,
     degree: int = 5,

@@ -245,11 +245,13 @@ def descend(
     automatic: bool,
     progress: Callable[[int, int], None] | None,
     error: float = 0.0,
+    enough: Callable[[Problem], bool] | None = None,
 ) -> tuple[Problem, tuple[Stage, ...], str, str]:
     """Follow lambda = path[0], path[1], ... with warm starts; stop at the corner if ``automatic``.
 
     The corner: the residual no longer follows lambda, and is not far above ``error``, the root mean
-    square error of the moments where that is known.
+    square error of the moments where that is known, both in square roots of ``units``. With
+    ``enough``, the path ends at the first stage that this says explains the data.
 
     The path has at least two stages: what the last one moved is part of every error bar. Returns
     the problem with the last good theta, the stages up to it, a status and a message.
@@ -257,7 +259,17 @@ def descend(
     dual = problem.dual()
     history: list[Stage] = []
     thetas: list[FloatArray] = []
+    misfits: list[float] = []  # of each stage, in square roots of the units
     status, message = "converged", "the regularisation reached the end of its path"
+
+    def reached() -> Problem:
+        return replace(
+            problem,
+            theta=frozen(thetas[-1]),
+            earlier=tuple(frozen(theta) for theta in thetas[-2:-4:-1]),
+            divergence=history[-1].divergence,
+            penalty=frozen(history[-1].regularization * units),
+        )
 
     def solve(value: float, share: float) -> Stage:
         penalty = value * units
@@ -276,9 +288,10 @@ def descend(
                 status = "stalled"
                 message = f"Newton's method ended by {stage.status} at lambda = {value:.1e}"
                 break
+            misfits.append(value * float(np.sqrt(np.mean(units * dual.theta**2))))
             if automatic and i > 1:
-                slope = np.log(history[-1].residual / stage.residual) / np.log(path[i - 1] / value)
-                if slope < CORNER and (not error or stage.residual < FAR * error):
+                slope = np.log(misfits[-2] / misfits[-1]) / np.log(path[i - 1] / value)
+                if slope < CORNER and (not error or misfits[-1] < FAR * error):
                     message = (
                         f"the residual {stage.residual:.1e} stopped following lambda below "
                         f"{path[i - 1]:.1e}: what is left is error of the data"
@@ -286,6 +299,9 @@ def descend(
                     break
             history.append(stage)
             thetas.append(dual.theta)
+            if i > 0 and enough is not None and enough(reached()):
+                message = "what is left of the misfit is the error of the data"
+                break
         if len(history) > 1:  # the stage that is kept, now to the last digit
             dual.set_theta(thetas[-1], problem.threads)
             last = solve(history[-1].regularization, TIGHT)
@@ -303,14 +319,7 @@ def descend(
         status = "failed"
         thetas = [problem.theta] * (2 - len(thetas)) + thetas
         history = history or [stage]
-    solved = replace(
-        problem,
-        theta=frozen(thetas[-1]),
-        earlier=tuple(frozen(theta) for theta in thetas[-2:-4:-1]),
-        divergence=history[-1].divergence,
-        penalty=frozen(history[-1].regularization * units),
-    )
-    return solved, tuple(history), status, message
+    return reached(), tuple(history), status, message
 
 
 def decrement_for(theta: FloatArray, penalty: FloatArray, share: float) -> float:

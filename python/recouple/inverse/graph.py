@@ -15,17 +15,20 @@ from recouple.inverse.dual import read_law
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.noise import DURATION, LENGTH
 from recouple.inverse.recovery import Recovery, Residuals
-from recouple.marginal import Empirical, Marginal
+from recouple.marginal import Empirical, Marginal, Normal
 from recouple.plan import AtomicPlan, MonotonePlan, monotone_plan
 from recouple.progress import Progress
 
-POINTS = 4000  # of the graph of a plan that is not monotone
+POINTS = 4000  # of the graph of a plan that is not monotone, out to REACH normal scores
+REACH, BULK = 5.2, 3.5
 SHORT = 0.15  # of a time over which the particles of a deterministic plan are seen to move straight
 MOST_NOISE = 0.15  # relative error of the field beyond which no plan is called deterministic
 SETTLED = 0.03  # of a mean speed by which the sum over quantiles may miss the target
+ROUGH = 0.01  # of a mean speed by which the law of T(X0) misses the target, above which it is moved
 DIFFUSE = 1e-3  # D0 of the sum over quantiles
 MISSES = 0.6  # of the path's length is missed by a field with the relative error 1
 WAVES = 40
+_NORMAL = Normal(0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Graph:
     def holds(self) -> bool:
         """Whether the plan is deterministic, as far as a field with this error can tell."""
         within = -DIFFUSE - 4 * self.level <= self.diffusion <= DIFFUSE + self.allowance
-        lands = self.missed <= SETTLED + 2 * self.level
+        lands = self.missed <= SETTLED + self.level
         return bool(self.level <= MOST_NOISE and within and lands)
 
     @property
@@ -87,8 +90,7 @@ def graph_of(
     if isinstance(source, Empirical):
         x, weights = np.asarray(source.values, dtype=float), np.asarray(source.weights)
     else:
-        x = np.asarray(source.ppf((np.arange(POINTS) + 0.5) / POINTS))
-        weights = np.full(POINTS, 1 / POINTS)
+        x, weights = _points_of(source)
     v = velocity(0.0, x)
     y = x + v
     size = float(np.sqrt(weights @ v**2)) or 1.0
@@ -98,10 +100,23 @@ def graph_of(
     spread = float(weights @ (y - weights @ y) ** 2)
     missed = 0.0
     if target is not None and not isinstance(source, Empirical):
-        levels = (np.arange(len(y)) + 0.5) / len(y)
-        size = float(np.sqrt(weights @ v**2)) or 1.0
-        missed = float(np.sqrt(np.mean((np.sort(y) - target.ppf(levels)) ** 2))) / size
+        order = np.argsort(y)
+        levels = np.cumsum(weights[order]) - 0.5 * weights[order]
+        gap = y[order] - target.ppf(levels)
+        missed = float(np.sqrt(weights[order] @ gap**2)) / size
     return Graph(frozen(x), frozen(y), frozen(weights), 1 - spread / variance, noise, missed)
+
+
+def _points_of(law: Marginal) -> tuple[FloatArray, FloatArray]:
+    """Return quantiles of a law at equally spaced normal scores, and the mass of each.
+
+    Equal masses would leave a whole standard deviation of the tails to the last point.
+    """
+    score = np.linspace(-REACH, REACH, POINTS)
+    weights = np.exp(-0.5 * score**2)
+    # The outermost point stands for what lies beyond, 1e-7.
+    weights /= weights.sum()
+    return np.asarray(law.ppf(_NORMAL.cdf(score))), weights
 
 
 def _turning(velocity: VelocityField, x: FloatArray, v: FloatArray, weights: FloatArray) -> float:
@@ -109,7 +124,9 @@ def _turning(velocity: VelocityField, x: FloatArray, v: FloatArray, weights: Flo
 
     Until they meet; what they seem to turn is the field's error.
     """
-    crowding = np.diff(v) / np.where(np.diff(x) > 0, np.diff(x), np.inf)
+    level = np.cumsum(weights)
+    inner = slice(*np.searchsorted(level, _NORMAL.cdf(np.array([-BULK, BULK]))))
+    crowding = np.diff(v[inner]) / np.where(np.diff(x[inner]) > 0, np.diff(x[inner]), np.inf)
     least = min(0.0, float(crowding.min())) if len(crowding) else 0.0
     t = min(SHORT, 0.5 / -least) if least < 0 else SHORT
     size = float(np.sqrt(weights @ v**2)) or 1.0
@@ -131,7 +148,8 @@ def _missing(velocity: VelocityField, source: Marginal, target: Marginal | None)
     with np.errstate(all="ignore"):
         end = integrate(velocity, x, 0.0, 1.0, method="rk4", steps=96).x
         gap = float(np.sqrt(np.mean((end - target.ppf(levels)) ** 2)))
-    size = float(np.sqrt(np.mean((end - x) ** 2))) or 1.0
+    # How far particles went, not how far they ended: they may return to where they were.
+    size = max(float(np.sqrt(np.mean(velocity(t, x) ** 2))) for t in (0.0, 1.0)) or 1.0
     return gap / (MISSES * size) if np.isfinite(gap) else float("inf")
 
 
@@ -146,8 +164,8 @@ def _end_variance(
     if isinstance(target, Empirical):
         return float(target.std()) ** 2
     if target is not None:
-        levels = (np.arange(POINTS) + 0.5) / POINTS  # the same sum as over the graph
-        return float(np.var(target.ppf(levels)))
+        y, mass = _points_of(target)  # the same sum as over the graph
+        return float(mass @ (y - mass @ y) ** 2)
     # Var X_t = (1-t)^2 A + 2 t (1-t) C + t^2 B with A, C known at t = 0; RK4 to t = SHORT.
     t, steps, moving = SHORT, 16, x
     h = t / steps
@@ -230,6 +248,10 @@ def graph_recovery(
         kind = "decreasing" if rising[1] > rising[0] else "increasing"
         kind += ", rearranged onto the target"
     else:
+        law = source if mirrored else target
+        landed = not atoms and law is not None and graph.missed > ROUGH
+        if landed:
+            y = _onto(law, y, weights)
         plan = AtomicPlan(y, x, weights) if mirrored else AtomicPlan(x, y, weights)
         monotone = max(rising) > 1 - 2 * graph.level - 2 / len(x)
         shape = (
@@ -238,6 +260,7 @@ def graph_recovery(
             else "no monotone map"
         )
         kind = f"{len(x)} atoms" if atoms else f"{shape}, as {len(x)} pairs"
+        kind += ", moved onto the target" if landed else ""
     pairs = Graph(y, x, weights, graph.diffusion, graph.level) if mirrored else graph
     (bar,) = pairs.expectations([_standardised(pairs)])
     correlation = ErrorBar(float(plan.correlation), bar.error, 1.0, 0.0)
@@ -247,7 +270,10 @@ def graph_recovery(
         plan=plan,
         family="graph",
         verdict="unique",
-        reason=f"{which}: one end of the field is the map itself",
+        reason=(
+            f"{which}: one end of the field is the map itself; that rests on variances alone, "
+            "whatever the tails"
+        ),
         status="converged",
         message=f"the graph of the field at t = {int(mirrored)}: {kind}",
         residuals=Residuals(abs(graph.diffusion), frozen(np.zeros(1)), graph.level, None),
@@ -261,6 +287,17 @@ def graph_recovery(
             f"the map is {kind}",
         ),
     )
+
+
+def _onto(law: Marginal, y: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the places moved, in their order, so that their law is this one.
+
+    Of the map's error this takes what its branches have in common.
+    """
+    order = np.argsort(y)
+    moved = np.empty_like(y)
+    moved[order] = law.ppf(np.cumsum(weights[order]) - 0.5 * weights[order])
+    return moved
 
 
 def _standardised(graph: Graph) -> Callable[[FloatArray, FloatArray], FloatArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,7 @@ from recouple.field import VelocityField, velocity_field
 from recouple.flow import integrate
 from recouple.interpolant import LINEAR
 from recouple.inverse.dual import (
+    FAR,
     NODES,
     Options,
     Problem,
@@ -36,17 +38,20 @@ from recouple.inverse.recovery import (
     settings_of,
     verdict_of,
 )
-from recouple.inverse.reference import FLOOR, fit_mixture_to_cdfs, schroedinger
+from recouple.inverse.reference import FLOOR, CdfFit, fit_mixture_to_cdfs, schroedinger
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan, MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
 
 LAMBDA_FIRST, LAMBDA_LAST, LAMBDA_STEP = 10**-2.5, 1e-9, 10**-0.5
-KNOWN_END = 1e-2  # what the law of an end allows, as a share of what the field does
+LEAST_UNIT = 1e-2  # of the penalty, where the field's error does not reach: at a known end
 # Beyond these the field is not a flow-matching field of these ends: badly trained networks stay
 # below 0.1 in field consistency, swapped arguments or wrong laws start at 0.4. A field that is
 # small beside X1 - X0, whose mean it is, is learned with an error that is a share of the latter.
 INCONSISTENT_FIELD, INCONSISTENT_SHARE, INCONSISTENT_ENDS = 0.3, 0.1, 0.1
+NOTICED = 0.02  # field consistency above which a plan that misses the field is worth a word
+GRID, MOST_GRID = 96, 256  # points a side by default, and at most for a narrow plan
+NARROWEST = 1e-6  # 1 - correlation
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 EXACT = 1e-8  # error of the cdfs of a field without noise
 MOST_MOMENTS = 8  # order of the mixed moments kept: the conditioning doubles with every order
@@ -58,7 +63,7 @@ def recover_on_line(
     source: Marginal | ArrayLike,
     target: Marginal | ArrayLike | None = None,
     *,
-    grid: int = 96,
+    grid: int | None = None,
     times: int = 17,
     splines: int | None = None,
     degree: int = 5,
@@ -71,9 +76,8 @@ def recover_on_line(
     progress: Progress = None,
 ) -> Recovery:
     """Recover a plan on the line on a grid, by the entropic dual; see ``recover_plan``."""
-    options = Options.checked(
-        grid, times, splines, degree, regularization, tail, num_threads, grid_per_spline=2
-    )
+    choices: Any = (times, splines, degree, regularization, tail, num_threads)
+    options = Options.checked(GRID if grid is None else grid, *choices, grid_per_spline=2)
     steps = whole_number("steps", steps, minimum=1)
     if noise is not None:
         noise = real_number("noise", noise, minimum=0.0)
@@ -90,6 +94,9 @@ def recover_on_line(
 
     start, end = _trajectories(velocity, law0, options, steps)
     ends1 = end[6:8] if law1 is None else law1.ppf(np.array([options.tail, 1 - options.tail]))
+    needed = _points_across(velocity, start, end, ends1)
+    if grid is None and needed > GRID:
+        options = Options.checked(min(needed, MOST_GRID), *choices, grid_per_spline=2)
     layout = _layout(start, end, ends1, options)
     data = _data(velocity, law0, law1, layout, options, steps)
     paths, speeds = _along(velocity, start[8:], layout, options, steps)
@@ -107,7 +114,7 @@ def recover_on_line(
     level = noise
     if level is None and data.mismatch is not None and size > 0:
         level = data.mismatch / size
-    error = 0.0 if level is None else level * float(np.sqrt(np.mean(np.sum(shifts**2, axis=0))))
+    errors = _Errors.of(shifts, level or 0.0)
 
     problem = Problem.of(
         layout.x0,
@@ -119,17 +126,17 @@ def recover_on_line(
         data.moments,
         np.zeros(data.moments.size),
     )
-    solution = _solve_from(reference, problem, data, layout, options, error, callback)
+    solution = _solve_from(reference, problem, data, layout, options, errors, callback)
     problem, history = solution.problem, solution.history
     ended, message = solution.status, solution.message
-    left = _left_by(problem, shifts)
-    found = max(level or 0.0, 0.0 if noise is not None else left)
+    found = errors.level if noise is not None else solution.level
     problem = replace(problem, shifts=frozen(found * shifts))
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
     recovered = grid_plan(problem)
     consistency = _field_consistency(recovered, paths, speeds, layout)
     sound = _consistent(consistency, speeds, recovered, data.mismatch)
-    if ended == "converged" and not sound:
+    torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
+    if ended != "interrupted" and (torn or (ended == "converged" and not sound)):
         ended, verdict = "inconsistent", "representative"
         reason = "no plan near this one has the field that was given"
         gap = "" if data.mismatch is None else f", the two ends by {data.mismatch:.2g} in cdf"
@@ -138,9 +145,15 @@ def recover_on_line(
             f"{consistency:.2g} of the field's size{gap}; look at the order of arguments v(t, x), "
             "the direction of time, the interpolant and the laws of the ends"
         )
+        if needed > options.grid and not torn:
+            reason = "the grid is too coarse for the plan that has this field"
+            message = (
+                f"the plan is narrower than the grid of {options.grid} points resolves: its own "
+                f"field is off by {consistency:.2g} of the field's size; use grid={needed} or more"
+            )
     elif ended != "converged":
         verdict, reason = "representative", "the work ended before the plan that fits was found"
-    choices = {
+    chosen = {
         "steps": steps,
         "target": "given" if given1 is not None else "from the flow",
         "reference": solution.reference,
@@ -151,7 +164,7 @@ def recover_on_line(
         history,
         ended,
         message,
-        settings_of(options, problem, history, **choices),
+        settings_of(options, problem, history, **chosen),
         verdict=verdict,
         reason=reason,
         field=consistency,
@@ -160,12 +173,54 @@ def recover_on_line(
     order = min(MOST_MOMENTS, len(layout.times) - 1)
     fits = bernstein_fits(layout.times, layout.nodes, data.cdf, order)
     told = "given" if noise is not None else "told by the two ends" if level else "by the residual"
+    warning = ""
+    if consistency > max(NOTICED, FAR * found):
+        warning = f": more than {FAR:g} times the error above, no plan near this one fits the field"
     evidence = (
         *solution.evidence,
         f"relative error of the field about {found:.1e}, {told}",
+        f"the plan's own field differs by {consistency:.1e} of the field's size{warning}",
         f"correlation {_bernstein_correlation(fits):.5g} by the moments of X_t alone",
     )
     return replace(rec, evidence=evidence, mixture=solution.mixture, mixed_moments=fits)
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """What an error of the field does to the moments, and what is known of its size."""
+
+    shifts: FloatArray  # of the moments, at the relative error 1
+    level: float  # relative error of the field that the caller or the two ends tell; 0 if neither
+    units: FloatArray  # the penalty's unit for each moment
+
+    @classmethod
+    def of(cls, shifts: FloatArray, level: float) -> _Errors:
+        """Return them with units in proportion to the variances: what the field tells well counts.
+
+        At an end whose law is known the field's error does not matter; the floor is for that.
+        """
+        variance = np.sum(shifts**2, axis=0)
+        mean = float(variance.mean())
+        if not mean > 0:
+            return cls(shifts, level, np.ones(len(variance)))
+        return cls(shifts, level, frozen(np.maximum(variance / mean, LEAST_UNIT)))
+
+    @property
+    def error(self) -> float:
+        """Root mean square error of the moments, in square roots of their units."""
+        return self.level * float(np.sqrt(np.mean(np.sum(self.shifts**2, axis=0) / self.units)))
+
+    def left_by(self, problem: Problem) -> float:
+        """Return the relative error of the field that would leave the residual that was left.
+
+        An error dg of the moments changes theta by H^-1 dg and so the residual by lambda H^-1 dg.
+        """
+        if not problem.earlier:
+            return 0.0
+        answers = problem.dual().responses(self.shifts, problem.penalty, problem.threads)
+        weight = problem.penalty**2 / self.units
+        size = float(np.sum(weight * answers.reshape(self.shifts.shape) ** 2))
+        return float(np.sqrt(np.sum(weight * problem.theta**2) / size)) if size > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -177,6 +232,7 @@ class _Solution:
     status: str
     message: str
     reference: str
+    level: float  # relative error of the field that its residual tells
     evidence: tuple[str, ...] = ()
     mixture: MixturePlan | None = None
 
@@ -193,16 +249,22 @@ def _solve_from(
     data: _Data,
     layout: _Layout,
     options: Options,
-    error: float,
+    errors: _Errors,
     progress: Callable[[int, int], None] | None,
 ) -> _Solution:
     path, automatic = _path(options.regularization)
-    units = _units(problem, data)
 
-    def solve(name: str, masses: FloatArray, path: FloatArray, automatic: bool) -> _Solution:
+    def solve(
+        name: str,
+        masses: FloatArray,
+        path: FloatArray,
+        automatic: bool,
+        enough: Callable[[Problem], bool] | None = None,
+    ) -> _Solution:
         masses = np.ascontiguousarray(masses / masses.sum())
         changed = replace(problem, reference=frozen(masses))
-        return _Solution(*descend(changed, path, units, automatic, progress, error), name)
+        found = descend(changed, path, errors.units, automatic, progress, errors.error, enough)
+        return _Solution(*found, name, max(errors.level, errors.left_by(found[0])))
 
     if isinstance(reference, Plan):
         masses = density_on(reference, problem) + 1e-12 * problem.reference
@@ -217,22 +279,32 @@ def _solve_from(
         return product
 
     approximate = grid_plan(product.problem)
-    misfit = max(EXACT, error, product.history[-1].residual if automatic else 0.0)
+    rough = errors.level * float(np.sqrt(np.mean(np.sum(errors.shifts**2, axis=0))))
+    misfit = max(EXACT, rough, product.history[-1].residual if automatic else 0.0)
     # A moment is a difference of the cdf over a spline's width, a fraction of its length.
-    if product.history[-1].regularization < 2 * LAMBDA_LAST and not error:
+    if product.history[-1].regularization < 2 * LAMBDA_LAST and not rough:
         misfit = EXACT
-    places = [x[::3] for x in layout.nodes]
-    fit = fit_mixture_to_cdfs(
-        np.repeat(layout.times, [len(x) for x in places]),
-        np.concatenate(places),
-        np.concatenate([f[::3] for f in data.cdf]),
-        (approximate.x0, approximate.x1, approximate.mass),
-        misfit,
-        data=problem.moments.size,
+    stopped = replace(
+        product,
+        status="interrupted",
+        message="stopped on request while a mixture was fitted: the plan from the product of ends",
     )
+    try:
+        fit = _mixture_of(layout, data, approximate, misfit, problem.moments.size)
+    except KeyboardInterrupt:
+        return stopped
     masses = (1 - FLOOR) * density_on(fit.plan, problem) + FLOOR * problem.reference
     end = product.history[-1].regularization
-    mixture = solve("mixture", masses, np.array([10 * end, end]), False)
+    # A mixture that is all but right needs little correction: as much as the data ask for, no more.
+    mixture = solve(
+        "mixture",
+        masses,
+        _down_to(end) if automatic else np.array([10 * end, end]),
+        False,
+        (lambda reached: errors.left_by(reached) <= product.level) if automatic else None,
+    )
+    if mixture.status == "interrupted":
+        return stopped
     count = len(fit.plan.weights)
     lines = (
         f"Gaussian mixture of {count} fitted to the cdfs: misfit {fit.residual:.1e}, "
@@ -253,33 +325,41 @@ def _solve_from(
     return replace(
         chosen,
         problem=solved,
+        level=product.level,
         message=product.message if chosen is mixture else chosen.message,
         evidence=(*lines, f"reference: {chosen.reference}"),
         mixture=fit.plan,
     )
 
 
-def _units(problem: Problem, data: _Data) -> FloatArray:
-    """Return the penalty's unit for each moment: an end whose law is known is met more closely."""
-    units = np.ones((len(problem.times), problem.moments.size // len(problem.times)))
-    units[0] = KNOWN_END
-    if data.mismatch is not None:
-        units[-1] = KNOWN_END
-    return units.reshape(-1)
+def _mixture_of(
+    layout: _Layout, data: _Data, near: GridPlan, misfit: float, moments: int
+) -> CdfFit:
+    """Return the Gaussian mixture fitted to the cdfs, at every third of their nodes."""
+    places = [x[::3] for x in layout.nodes]
+    return fit_mixture_to_cdfs(
+        np.repeat(layout.times, [len(x) for x in places]),
+        np.concatenate(places),
+        np.concatenate([f[::3] for f in data.cdf]),
+        (near.x0, near.x1, near.mass),
+        misfit,
+        data=moments,
+    )
 
 
-def _left_by(problem: Problem, shifts: FloatArray) -> float:
-    """Return the relative error of the field that would leave the residual that was left.
+def _points_across(
+    field: VelocityField, start: FloatArray, end: FloatArray, ends1: FloatArray
+) -> int:
+    """Return how many grid points a side resolve the narrower axis of the plan's ellipse.
 
-    An error dg of the moments changes theta by H^-1 dg and so the residual by lambda H^-1 dg.
+    Cov(X0, X1) = Var X0 + Cov(X0, v_0(X0)). Seen across its diagonal the grid is sqrt(2) finer, and
+    the trapezoid rule is exact to 1e-6 for a Gaussian that is as wide as its spacing.
     """
-    if not problem.earlier:
-        return 0.0
-    answers = problem.dual().responses(shifts, problem.penalty, problem.threads)
-    expected = answers.reshape(shifts.shape) * problem.penalty
-    size = float(np.sum(expected**2))
-    left = float(np.sum((problem.penalty * problem.theta) ** 2))
-    return float(np.sqrt(left / size)) if size > 0 else 0.0
+    x, z = start[8:], end[8:]
+    slope = float(np.cov(x, x + field(0.0, x))[0, 1] / np.var(x, ddof=1))
+    correlation = min(abs(slope) * float(np.std(x) / np.std(z)), 1 - NARROWEST)
+    spans = np.array([np.ptp(start[6:8]) / np.std(x), np.ptp(ends1) / np.std(z)])
+    return 1 + int(np.ceil(spans.max() / np.sqrt(2 * (1 - correlation))))
 
 
 def _bernstein_correlation(fits: MixedMoments) -> float:
@@ -318,6 +398,12 @@ def _path(regularization: float | None) -> tuple[FloatArray, bool]:
     first = max(LAMBDA_FIRST, 10 * regularization)
     count = 1 + max(1, round(np.log(regularization / first) / np.log(LAMBDA_STEP)))
     return np.geomspace(first, regularization, count), False
+
+
+def _down_to(end: float) -> FloatArray:
+    """Return a coarse path of lambda that ends at ``end``."""
+    count = max(2, 1 + int(np.ceil(np.log10(LAMBDA_FIRST / end))))
+    return end * 10.0 ** np.arange(count - 1, -1, -1)
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,9 @@ def recover_plan(
     candidates, times, frequencies, regularization, steps, rng : family "free"
         Pairs that carry the weights (8000), equally spaced times (8), test functions at each,
         final penalty. The source is drawn from for eight times as many points.
-    grid : int
-        Points a side, N; this and the options down to ``steps`` are those of the line.
+    grid : int, optional
+        Points a side, N, by default 96 and up to 256 for plans of a correlation near 1; this and
+        the options down to ``steps`` are those of the line.
     times : int
         Number K of times, equally spaced in the angle at which X_t views the standardised plan.
     splines, degree : int

@@ -12,7 +12,7 @@ from recouple.plan import MixturePlan
 
 MOST_COMPONENTS = 8  # of a fitted mixture
 RESTARTS = 3  # of EM for each number of components
-FLOOR = 1e-4  # share of the product of the ends in a fitted reference: nothing is ruled out
+FLOOR = 1e-8  # share of the product of the ends in a fitted reference: nothing is ruled out
 SUFFICIENT = 3.0  # multiple of the data's error at which a fit explains them
 _NORMAL = Normal(0.0, 1.0)
 

@@ -29,16 +29,20 @@ from recouple.inverse.dual import (
 )
 from recouple.inverse.end import dimension_of
 from recouple.inverse.gaussian_data import recover_gaussian_from_snapshots
-from recouple.inverse.moment import fit_path
-from recouple.inverse.recovery import Recovery, finish, settings_of
-from recouple.inverse.reference import schroedinger
+from recouple.inverse.recovery import Recovery, finish, grid_plan, settings_of
+from recouple.inverse.reference import FLOOR, SUFFICIENT, fit_mixture_to_cdfs, schroedinger
 from recouple.marginal import Empirical, Histogram, Marginal, NormalMixture, as_marginal
-from recouple.plan import Plan
+from recouple.plan import GridPlan, MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
 
 MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
 FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
+GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the noise more
+REFERENCES = ("auto", "product", "schroedinger", "mixture")
+FEWEST = 5  # snapshots, for a mixture to be tried
+LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
+RESOLVED = 20  # directions, about, that a snapshot resolves
 
 
 def recover_plan_from_snapshots(
@@ -50,7 +54,7 @@ def recover_plan_from_snapshots(
     grid: int = 96,
     splines: int | None = None,
     degree: int = 5,
-    reference: str | Plan = "schroedinger",
+    reference: str | Plan = "auto",
     regularization: float | None = None,
     noise: ArrayLike | None = None,
     family: str = "auto",
@@ -81,9 +85,11 @@ def recover_plan_from_snapshots(
         and 1, or normal with the mean and variance that the other times extrapolate to.
     regularization : float, optional
         The multiple mu. Default: chosen between 1 and 10^4 by cross-validation.
-    reference : {"schroedinger", "product"} or plan
+    reference : {"auto", "schroedinger", "mixture", "product"} or plan
         What fills in where the data say nothing: the Schroedinger coupling of the ends with the
-        correlation that the variances of X_t show, or the product of the ends.
+        correlation that the variances of X_t show; a Gaussian mixture fitted to the samples; or
+        the product of the ends. "auto": of the first two the one that better predicts the half of
+        each snapshot that was held out, from five snapshots on.
     noise : float or array of shape (K,), optional
         Standard error of the mass that one spline sees, for each snapshot, on top of sampling.
     family : {"auto", "atoms", "line"}
@@ -140,9 +146,10 @@ def recover_plan_from_snapshots(
         )
     if family not in ("auto", "atoms", "line"):
         raise ValueError(f"family must be 'auto', 'atoms' or 'line', got {family!r}")
-    if not (isinstance(reference, Plan) or reference in ("product", "schroedinger")):
+    if not (isinstance(reference, Plan) or reference in REFERENCES):
         raise ValueError(
-            f"reference must be 'product', 'schroedinger' or a plan, got {reference!r}"
+            f"reference must be one of {', '.join(map(repr, REFERENCES))} or a plan, "
+            f"got {reference!r}"
         )
     bootstrap = whole_number("bootstrap", bootstrap, minimum=0, maximum=1000)
     if len(snapshots) != len(t):
@@ -182,32 +189,53 @@ def recover_plan_from_snapshots(
     moments, variance = _snapshot_moments(features_of(t, knots), options.degree, laws)
     variance = variance + np.repeat(extra**2, options.splines)
     problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
-    if reference == "schroedinger":
-        correlation, doubt = _correlation(t, laws)
-        problem = _tied(problem, masses, correlation)
-    elif isinstance(reference, Plan):
+    correlation, doubt = _correlation(t, laws)
+    tied = _tied(problem, masses, correlation)
+    if isinstance(reference, Plan):
         problem = replace(problem, reference=frozen(density_on(reference, problem)))
+    elif reference != "product":
+        problem = tied
     floor = np.repeat([_floor(law) for law in laws], options.splines)
 
     callback = progress_callback(progress, "recover_plan_from_snapshots")
     sampled = any(isinstance(law, Empirical) for law in laws)
     chosen = sampled and regularization is None
+    fits = reference == "mixture" or (reference == "auto" and chosen and len(t) >= FEWEST)
     path = FOLDS
+    named = "product" if reference == "product" else repr(reference)
+    named = "schroedinger" if reference in ("auto", "schroedinger", "mixture") else named
+    evidence: tuple[str, ...] = ()
+    mixture: MixturePlan | None = None
     if options.regularization is not None:
         above = FOLDS[options.regularization < FOLDS]
         first = above if above.size else [10 * options.regularization]
         path = np.append(first, options.regularization)
     elif sampled:
-        scores = _held_out_scores(problem, laws, floor, callback)
+        plain, mixed = _held_out_scores(problem, laws, floor, callback, mixture=fits)
+        scores = mixed if fits and (reference == "mixture" or mixed.min() < plain.min()) else plain
         path = FOLDS[: max(2, int(np.argmin(scores)) + 1)]
+        if fits:
+            evidence = (
+                f"held-out error in standard errors: {_per_moment(plain, problem):.4f} from the "
+                f"Schroedinger coupling, {_per_moment(mixed, problem):.4f} from a mixture",
+            )
+            fits = scores is mixed
+    if fits:
+        start = descend(problem, FOLDS[: FOLDS.size // 2 + 1], variance + floor, False, None)[0]
+        mixture = _mixture(t, laws, grid_plan(start))
+        problem = _beside(problem, mixture)
+        named = "mixture"
     problem, history, status, message = descend(
         problem, path, variance + floor, False, None if chosen else callback
     )
     if chosen and status == "converged":
         message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
-    if reference == "schroedinger" and len(history) > 1:
+    if named in ("schroedinger", "mixture") and len(history) > 1:
         # The reference is read off the data: so is its error.
-        other = _tied(problem, masses, correlation + (doubt if correlation < 0 else -doubt))
+        away = 1.0 if correlation < 0 else -1.0
+        if mixture is not None and mixture.correlation != correlation:
+            away = float(np.sign(correlation - mixture.correlation))
+        other = _tied(problem, masses, correlation + away * doubt)
         rival = descend(other, path[-2:], variance + floor, False, None)[0]
         problem = replace(problem, rival=rival, rival_share=1.0)
     if status == "converged" and sampled:
@@ -219,15 +247,16 @@ def recover_plan_from_snapshots(
         f"{len(t)} times fix the mixed moments E[X0^i X1^j] up to order {len(t) - 1} and no plan: "
         "the rest is that of the reference"
     )
-    return finish(
+    rec = finish(
         problem,
         history,
         status,
         message,
-        settings_of(options, problem, history, samples=sampled),
+        settings_of(options, problem, history, samples=sampled, reference=named),
         verdict="representative",
         reason=reason,
     )
+    return replace(rec, evidence=evidence, mixture=mixture)
 
 
 def _law_of(snapshot: Any) -> Marginal:
@@ -251,26 +280,61 @@ def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
     return replace(problem, reference=frozen(np.ascontiguousarray(tied / tied.sum())))
 
 
+def _per_moment(scores: FloatArray, problem: Problem) -> float:
+    """Root mean square of the best held-out error, a moment."""
+    return float(np.sqrt(scores.min() / (2 * problem.moments.size)))
+
+
+def _beside(problem: Problem, mixture: MixturePlan) -> Problem:
+    """Return the problem with a mixture for a reference, and a trace of the one it had."""
+    masses = (1 - FLOOR) * density_on(mixture, problem) + FLOOR * problem.reference
+    return replace(problem, reference=frozen(np.ascontiguousarray(masses / masses.sum())))
+
+
+def _mixture(t: FloatArray, laws: Sequence[Marginal], start: GridPlan) -> MixturePlan:
+    """Return the Gaussian mixture fitted to quantiles of the snapshots, from a plan near it."""
+    sizes = np.array([_size(law) or np.inf for law in laws])
+    # The mean of F (1 - F) over levels is 1/6.
+    error = float(np.sqrt(np.mean(1 / sizes) / 6))
+    return fit_mixture_to_cdfs(
+        np.repeat(t, len(LEVELS)),
+        np.concatenate([law.ppf(LEVELS) for law in laws]),
+        np.tile(LEVELS, len(t)),
+        (start.x0, start.x1, start.mass),
+        error / SUFFICIENT,
+        data=RESOLVED * len(t),
+    ).plan
+
+
 def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]:
-    """Correlation of the ends from the means and variances of X_t, and its standard error."""
-    mean = np.array([float(law.mean()) for law in laws])
-    square = np.array([float(law.std()) ** 2 for law in laws]) + mean**2
+    """Correlation of the ends from the variances of X_t, and its standard error.
+
+    Var X_t = (1-t)^2 Var X0 + 2 t (1-t) Cov(X0, X1) + t^2 Var X1, by least squares weighted by the
+    sampling error of each variance: for normal plans as good as any estimator.
+    """
+    found = [_variance(law) for law in laws]
+    variance = np.array([v for v, _ in found])
+    error = np.array([e for _, e in found])
+    scale = np.maximum(error, 1e-3 * max(error.max(), 1e-9 * variance.max()))
+    basis = np.column_stack([(1 - t) ** 2, 2 * t * (1 - t), t**2]) / scale[:, None]
 
     def of(path: FloatArray) -> float:
-        m = fit_path(t, np.column_stack([np.ones_like(t), path])).value
-        spread = (m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2)
-        rho = (m[1, 1] - m[1, 0] * m[0, 1]) / np.sqrt(spread) if spread > 0 else 0.0
-        return float(np.clip(rho, -0.98, 0.98))
+        v0, c, v1 = np.linalg.lstsq(basis, path / scale, rcond=None)[0]
+        return float(np.clip(c / np.sqrt(v0 * v1), -0.98, 0.98)) if min(v0, v1) > 0 else 0.0
 
-    path = np.column_stack([mean, square])
     rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
-    drawn = np.repeat(path[None], 100, axis=0)
-    for k, law in enumerate(laws):
-        if isinstance(law, Empirical) and len(law.values) > 2:
-            powers = np.column_stack([law.values, law.values**2])
-            cov = np.cov(powers, rowvar=False, aweights=law.weights) * float(np.sum(law.weights**2))
-            drawn[:, k] += rng.multivariate_normal(np.zeros(2), cov, len(drawn))
-    return of(path), float(np.std([of(p) for p in drawn]))
+    drawn = variance + error * rng.normal(size=(200, len(t)))
+    return of(variance), float(np.std([of(path) for path in drawn]))
+
+
+def _variance(law: Marginal) -> tuple[float, float]:
+    """Variance of a snapshot and its standard error; 0 for a law."""
+    square = float(law.std()) ** 2
+    if not isinstance(law, Empirical) or len(law.values) < 3:
+        return square, 0.0
+    share = float(np.sum(law.weights**2))
+    fourth = float(law.weights @ (law.values - float(law.mean())) ** 4)
+    return square / (1 - share), float(np.sqrt(max(fourth - square**2, 0.0) * share))
 
 
 def _size(law: Marginal) -> int | None:
@@ -379,8 +443,13 @@ def _held_out_scores(
     laws: Sequence[Marginal],
     floor: FloatArray,
     progress: Callable[[int, int], None] | None,
-) -> FloatArray:
-    """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other."""
+    *,
+    mixture: bool,
+) -> tuple[FloatArray, FloatArray]:
+    """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other.
+
+    From the problem's reference; and, if asked, from a mixture fitted to the same half.
+    """
     halves: list[list[Marginal]] = [[], []]
     rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
     for law in laws:
@@ -394,21 +463,35 @@ def _held_out_scores(
             halves[half].append(Empirical(law.values[chosen], law.weights[chosen]))
     features = features_of(problem.times, problem.knots)
     data = [_snapshot_moments(features, problem.degree, half) for half in halves]
-    scores = np.zeros(len(FOLDS))
+    scores = np.full((2, len(FOLDS)), np.inf)
+    rounds = 2 if mixture else 1
+    scores[:rounds] = 0.0
     done = 0
     for fitted, held in ((0, 1), (1, 0)):
         moments, variance = data[fitted]
-        dual = problem.dual()
-        for i, multiple in enumerate(FOLDS):
-            if progress is not None:
-                progress(done, 2 * len(FOLDS))
-            done += 1
-            penalty = multiple * (variance + floor)
-            decrement = decrement_for(dual.theta, penalty, TIGHT)
-            stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
-            misfit = dual.moments(problem.threads) - data[held][0]
-            error = float(np.sum(misfit**2 / (data[held][1] + floor)))
-            scores[i] += error if stage.status == "converged" else np.inf
+        start = problem
+        near = grid_plan(problem)
+        for which in range(rounds):
+            if which == 1:
+                start = _beside(problem, _mixture(problem.times, halves[fitted], near))
+            dual = start.dual()
+            least = np.inf
+            for i, multiple in enumerate(FOLDS):
+                if progress is not None:
+                    progress(done, 2 * rounds * len(FOLDS))
+                done += 1
+                penalty = multiple * (variance + floor)
+                decrement = decrement_for(dual.theta, penalty, TIGHT)
+                stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
+                misfit = dual.moments(problem.threads) - data[held][0]
+                error = float(np.sum(misfit**2 / (data[held][1] + floor)))
+                error = error if stage.status == "converged" else np.inf
+                scores[which, i] += error
+                if error < least:
+                    least, near = error, grid_plan(replace(start, theta=dual.theta))
+                elif error > GIVEN_UP * least:
+                    scores[which, i + 1 :] = np.inf
+                    break
     if progress is not None:
         progress(done, done)
-    return scores
+    return scores[0], scores[1]
