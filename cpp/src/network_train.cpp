@@ -57,7 +57,7 @@ struct Trainer<T>::Lines {
   explicit Lines(NetworkShape of) : shape(std::move(of)) {}
   NetworkShape shape;
   Panels<T> weights, last, across, first, second, gradients;  // weights: hidden, then heads
-  struct Desk {  // what a task works on
+  struct Desk {                                               // what a task works on
     Panels<T> scratch, z, target, out;
   };
   std::vector<Desk> desks;
@@ -91,8 +91,8 @@ Trainer<T>::Trainer(const NetworkWeights& start, TrainOptions options)
     : start_(start), options_(std::move(options)) {
   validate(start_);
   const bool grouped = !options_.train_heads && kernels<NetworkKernels<T>>().groups;
-  lines_ = std::make_shared<Lines>(
-      NetworkShape(start_, grouped ? SignGroups(start_) : SignGroups()));
+  lines_ =
+      std::make_shared<Lines>(NetworkShape(start_, grouped ? SignGroups(start_) : SignGroups()));
   const NetworkShape& shape = lines_->shape;
   panels_ = shape.panels;
   inputs_ = shape.inputs;
@@ -213,8 +213,7 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
           } else if (redraw) {
             t = start_.times.empty() ? uniform(key, row) : start_.times[0];
           }
-          const Coefficients c =
-              linear ? Coefficients{1 - t, t, -1, 1} : options_.interpolant(t);
+          const Coefficients c = linear ? Coefficients{1 - t, t, -1, 1} : options_.interpolant(t);
           const double *a = &rows.x0[row * dim], *b = &rows.x1[row * dim];
           T *zi = z.data() + i * (dim + 2), *u = target.data() + i * dim;
           for (std::size_t j = 0; j < dim; ++j) {

@@ -430,9 +430,8 @@ void adam(std::size_t n, T* w, const T* g, T* first, T* second, T factor, T beta
 }
 
 template <class T>
-constexpr NetworkKernels<T> table{keeps_active,   &forward<T>,        &gradient<T>,
-                                  &active_sum<T>, &active_product<T>, &descend<T>,
-                                  &adam<T>};
+constexpr NetworkKernels<T> table{keeps_active,       &forward<T>, &gradient<T>, &active_sum<T>,
+                                  &active_product<T>, &descend<T>, &adam<T>};
 
 }  // namespace
 

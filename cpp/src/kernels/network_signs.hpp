@@ -69,11 +69,11 @@ inline const T* register_of(const T* weights, std::size_t inputs, std::size_t v)
   return weights + (v / each) * inputs * panel + v % each * VectorOf<T>::width;
 }
 
-// f for `rows` rows from row `first` of a tile, and bit `row % word` of every neuron's word where it
-// is active: words (neurons / width, words of a tile, width).
+// f for `rows` rows from row `first` of a tile, and bit `row % word` of every neuron's word where
+// it is active: words (neurons / width, words of a tile, width).
 template <class T, std::size_t d, std::size_t rows>
 inline void forward_rows_signs(const NetworkView<T>& net, std::size_t first, const T* z, T* out,
-                          T* words) noexcept {
+                               T* words) noexcept {
   using Rows = Subsets<T>;
   constexpr std::size_t width = VectorOf<T>::width, in_tile = (tile + Rows::word - 1) / Rows::word;
   constexpr std::size_t each = network_group / width;
@@ -127,8 +127,8 @@ inline void forward_rows_signs(const NetworkView<T>& net, std::size_t first, con
 // Numbers of T in the tables of subset sums of a tile.
 template <class T, std::size_t d>
 constexpr std::size_t subset_sums =
-    (tile + Subsets<T>::rows - 1) / Subsets<T>::rows * (std::size_t{1} << (d - 1)) * (d + 2) *
-    VectorOf<T>::width;
+    (tile + Subsets<T>::rows - 1) / Subsets<T>::rows*(std::size_t{1} << (d - 1)) *
+    (d + 2) * VectorOf<T>::width;
 
 // For groups k < 2^(d - 1), of which the others are negatives: sums over subsets of rows of what
 // reaches a neuron times (z, 1), (row groups, k, d + 2, width).
@@ -221,7 +221,7 @@ void backward_signs(const NetworkView<T>& net, std::size_t n, const T* sums, con
 
 template <class T, std::size_t d>
 void forward_signs(const NetworkView<T>& net, std::size_t n, const T* z, T* out,
-                     T* words) noexcept {
+                   T* words) noexcept {
   constexpr std::size_t step = Subsets<T>::step;
   std::size_t i = 0;
   for (; i + step <= n; i += step) forward_rows_signs<T, d, step>(net, i, z, out, words);

@@ -18,6 +18,9 @@ from recouple.wasserstein import sliced_wasserstein
 __all__ = ["digits", "gaussian_heads", "mnist"]
 
 
+_DRAWS = 6000  # of each generator, so that samples say more of it than of the luck of the draw
+
+
 def _digits() -> FloatArray:
     try:
         from sklearn.datasets import load_digits
@@ -145,20 +148,19 @@ def _run(
         passes = max(1, 4000 // len(test))
         losses = [_loss(f, test, passes, seed) for f in (gauss, net)]
         gains.append(1 - losses[1] / losses[0])
-        # As many samples of each as there are training images. The moments of the network's flow,
-        # which drift (it is trained on the data's path, not on its own), are matched by draws
-        # of their own.
-        x0, other = draw.standard_normal((2, len(learn), d))
+        # The moments of the network's flow drift, for it is trained on the data's path and not on
+        # its own: they are matched to the training images' by draws of their own.
+        x0, other = draw.standard_normal((2, _DRAWS, d))
         flowed, more = (
-            np.asarray(integrate(net, start, method="rk4", steps=60).x) for start in (x0, other)
+            np.asarray(integrate(net, start, method="rk4", steps=40).x) for start in (x0, other)
         )
         a, b = moment_map(more, zeros, cov)
         drawn = {
-            "Gaussian fit, exact field": np.asarray(integrate(gauss, x0, method="rk4", steps=60).x),
+            "Gaussian fit, exact field": np.asarray(integrate(gauss, x0, method="rk4", steps=40).x),
             "network": flowed,
             "network, moments matched": flowed @ a.T + b,
             "field of the data set": np.asarray(
-                integrate(exact, x0, t1=0.999, method="rk4", steps=60).x
+                integrate(exact, x0[: len(learn)], t1=0.999, method="rk4", steps=40).x
             ),
             "training images": learn,
         }
@@ -171,7 +173,7 @@ def _run(
                 _energy(x, test),
                 _nearest(x, learn),
             )
-            rows.append((f"{who}, run {run}", loss.get(who, float("nan")), *seen[who]))
+            rows.append((f"{who}, run {run}", len(x), loss.get(who, float("nan")), *seen[who]))
         matched, fit = seen["network, moments matched"], seen["Gaussian fit, exact field"]
         sliced.append(matched[0] / fit[0])
         energy.append(matched[1] / fit[1])
@@ -185,7 +187,7 @@ def _run(
     return Experiment(
         name, title, seed,
         f"{_setting(full)}; m = {width}, {heads} heads, 80 % of {len(images)} images to train",
-        (Table(("samples", "test loss", "sliced W2 to test", "energy distance to test",
+        (Table(("samples", "number", "test loss", "sliced W2 to test", "energy distance to test",
                 "nearest training image"), tuple(rows)),),
         (Check("test loss below the Gaussian fit's, least of 3 runs", min(gains), f">= {need:g}",
                min(gains) >= need),
