@@ -164,8 +164,12 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
     desk.out.fit(network_tile * d);
   }
   std::atomic<std::uint32_t> desks_free = (1u << lines_->desks.size()) - 1;
-  std::vector<std::uint32_t> sorted;
-  if (heads > 1) sorted.assign(order.begin(), order.end());
+  std::vector<std::uint32_t> sorted, head_of_row, ends;  // rows by their heads, in each task
+  if (heads > 1) {
+    sorted.resize(n);
+    head_of_row.resize(n);
+    ends.resize(chunks * (heads + 1));
+  }
   const bool linear = options_.interpolant == Interpolant::linear;
 
   parallel_for(chunks, threads, [&](std::size_t chunk) noexcept {
@@ -176,7 +180,6 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
     if (sum != nullptr) std::fill(sum, sum + learnt, T{});
 
     const auto head_of = [&](std::uint32_t row) noexcept -> std::size_t {
-      if (heads == 1) return 0;
       if (redraw) return static_cast<std::size_t>(uniform(key, row) * double(heads));
       const auto above = std::lower_bound(start_.times.begin(), start_.times.end(), rows.t[row]);
       auto k = std::min<std::size_t>(std::size_t(above - start_.times.begin()), heads - 1);
@@ -184,22 +187,25 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
       return k;
     };
     std::span<const std::uint32_t> mine = order.subspan(begin, end - begin);
+    const auto head_ends = std::span(ends).subspan(heads > 1 ? chunk * (heads + 1) : 0);
     if (heads > 1) {  // a tile shares its head
+      for (std::size_t i = begin; i < end; ++i) {
+        head_of_row[i] = static_cast<std::uint32_t>(head_of(order[i]));
+        ++head_ends[head_of_row[i] + 1];
+      }
+      for (std::size_t k = 1; k < heads; ++k) head_ends[k] += head_ends[k - 1];  // begins
       const auto part = std::span(sorted).subspan(begin, end - begin);
-      std::stable_sort(part.begin(), part.end(), [&](std::uint32_t a, std::uint32_t b) noexcept {
-        return head_of(a) < head_of(b);
-      });
+      for (std::size_t i = begin; i < end; ++i) part[head_ends[head_of_row[i]]++] = order[i];
       mine = part;
     }
     double loss = 0;
-    for (std::size_t first = 0; first < mine.size();) {
-      const std::size_t head = head_of(mine[first]);
-      std::size_t count = std::min(network_tile, mine.size() - first);
-      if (heads > 1) {
-        std::size_t same = 1;
-        while (same < count && head_of(mine[first + same]) == head) ++same;
-        count = same;
+    for (std::size_t first = 0, head = 0; first < mine.size();) {
+      const std::size_t last = heads > 1 ? head_ends[head] : mine.size();
+      if (first == last) {
+        ++head;
+        continue;
       }
+      const std::size_t count = std::min(network_tile, last - first);
       NetworkView<T> net = shared;
       net.heads = weights + hidden_size_ + head * head_size_;
       net.across = lines_->across.data() + head * shape.across_size();
