@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <numeric>
 #include <stdexcept>
 
@@ -83,9 +84,8 @@ Blend blend_at(const std::vector<double>& times, double t) noexcept {
 
 // A quantity kept for each head, at one time: a pointer to it or its mixture in `room`.
 template <class T>
-const T* mixed(const T* all, std::size_t size, Blend at, Panels<T>& room) {
+const T* mixed(const T* all, std::size_t size, Blend at, Panels<T>& room) noexcept {
   if (at.s == 0) return all + at.k * size;
-  if (room.size() < size) room = Panels<T>(size);
   const T s = static_cast<T>(at.s);
   const T* low = all + at.k * size;
   for (std::size_t i = 0; i < size; ++i) {
@@ -97,15 +97,30 @@ const T* mixed(const T* all, std::size_t size, Blend at, Panels<T>& room) {
 template <class T>
 struct Room {  // what an evaluation needs, kept by each thread
   Panels<T> scratch, z, out, heads, across, traces;
-  void fit(const NetworkShape& s) {
-    scratch.fit(network_scratch(s.panels, s.inputs, s.padded));
-    z.fit(network_tile * s.inputs);
-  }
 };
+
+// The thread's room, made to fit; null where there is no memory for it. A field may not throw: what
+// it cannot compute is not a number, and the caller's status says so.
 template <class T>
-Room<T>& room() {
+Room<T>* room(const NetworkShape& s, bool blends, std::size_t outputs = 0) noexcept {
   thread_local Room<T> it;
-  return it;
+  try {
+    it.scratch.fit(network_scratch(s.panels, s.inputs, s.padded));
+    it.z.fit(network_tile * s.inputs);
+    it.out.fit(outputs);
+    if (blends) {
+      it.heads.fit(s.head_size());
+      it.across.fit(s.across_size());
+      it.traces.fit(s.panels * network_panel);
+    }
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+  return &it;
+}
+template <class T>
+void unknown(std::span<T> values) noexcept {
+  std::fill(values.begin(), values.end(), std::numeric_limits<T>::quiet_NaN());
 }
 
 }  // namespace
@@ -126,8 +141,9 @@ void ReluNetwork::evaluate(const Packed<T>& net, std::span<const double> t, std:
                            std::span<T> v) const noexcept {
   const NetworkWeights& w = *weights_;
   const std::size_t d = w.dim, n = x.size() / d;
-  Room<T>& my = room<T>();
-  my.fit(net.shape);
+  Room<T>* const own = room<T>(net.shape, w.times.size() > 1);
+  if (own == nullptr) return unknown(v);
+  Room<T>& my = *own;
   NetworkView<T> view = net.shape.template view<T>(net.weights.data(), w);
   view.heads = net.heads.data();
   view.across = net.across.data();
@@ -172,8 +188,9 @@ void ReluNetwork::divergence(double t, std::span<const double> x, std::span<doub
   const NetworkWeights& w = *weights_;
   const std::size_t n = x.size() / w.dim;
   const NetworkShape& shape = double_->shape;
-  Room<double>& my = room<double>();
-  my.fit(shape);
+  Room<double>* const own = room<double>(shape, w.times.size() > 1);
+  if (own == nullptr) return unknown(div);
+  Room<double>& my = *own;
   const NetworkView<double> view = shape.view<double>(double_->weights.data(), w);
   const double* traces =
       mixed(double_->traces.data(), shape.panels * network_panel, blend_at(w.times, t), my.traces);
@@ -193,12 +210,12 @@ void ReluNetwork::jacobian(double t, std::span<const double> x,
   const NetworkWeights& w = *weights_;
   const std::size_t d = w.dim, n = x.size() / d;
   const NetworkShape& shape = double_->shape;
-  Room<double>& my = room<double>();
-  my.fit(shape);
   // A matrix for each row, but no more of them at once than a cache holds.
   const std::size_t tile =
       std::clamp<std::size_t>((std::size_t{1} << 17) / (d * shape.padded), 1, network_tile);
-  my.out.fit(tile * d * shape.padded);
+  Room<double>* const own = room<double>(shape, w.times.size() > 1, tile * d * shape.padded);
+  if (own == nullptr) return unknown(jac);
+  Room<double>& my = *own;
   NetworkView<double> view = shape.view<double>(double_->weights.data(), w);
   view.heads = mixed(double_->heads.data(), shape.head_size(), blend_at(w.times, t), my.heads);
   for (std::size_t first = 0; first < n; first += tile) {

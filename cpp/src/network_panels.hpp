@@ -3,7 +3,9 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/network.hpp"
@@ -33,14 +35,55 @@ class Panels {
   std::vector<Line> lines_;
 };
 
+// Neurons in groups of equal signs of their heads, where all heads are +-magnitude.
+struct SignGroups {
+  std::vector<std::uint32_t> slots;  // of each neuron; none: neurons as they come
+  std::vector<std::uint32_t> ends;   // of the groups, in units of network_group
+  double magnitude = 1;
+
+  SignGroups() = default;
+  explicit SignGroups(const NetworkWeights& w) {
+    constexpr std::size_t most_outputs = 3;
+    constexpr auto unit = static_cast<std::uint32_t>(network_group);
+    if (w.dim > most_outputs || w.head_count() > 1) return;
+    magnitude = std::abs(w.heads[0]);
+    for (const double a : w.heads) {
+      if (std::abs(a) != magnitude || a == 0) return;
+    }
+    std::vector<std::uint32_t> group(w.width), next(std::size_t{1} << w.dim);
+    for (std::size_t r = 0; r < w.width; ++r) {
+      for (std::size_t j = 0; j < w.dim; ++j) {
+        group[r] |= w.heads[r * w.dim + j] < 0 ? 1u << j : 0u;
+      }
+      ++next[group[r]];
+    }
+    std::uint32_t end = 0;
+    for (std::uint32_t& count : next) {
+      const std::uint32_t begin = end * unit;
+      end += (count + unit - 1) / unit;
+      ends.push_back(end);
+      count = begin;
+    }
+    if (2 * end * network_group > 3 * w.width) {  // the padding would cost more than signs save
+      ends.clear();
+      return;
+    }
+    for (std::size_t r = 0; r < w.width; ++r) slots.push_back(next[group[r]]++);
+  }
+};
+
 struct NetworkShape {
-  explicit NetworkShape(const NetworkWeights& w)
+  explicit NetworkShape(const NetworkWeights& w, SignGroups arranged = {})
       : dim(w.dim),
         width(w.width),
         inputs(w.dim + 2),
-        panels((w.width + network_panel - 1) / network_panel),
-        padded((w.dim + network_padding - 1) / network_padding * network_padding) {}
+        panels(((arranged.ends.empty() ? w.width : arranged.ends.back() * network_group) +
+                network_panel - 1) /
+               network_panel),
+        padded((w.dim + network_padding - 1) / network_padding * network_padding),
+        groups(std::move(arranged)) {}
   std::size_t dim, width, inputs, panels, padded;
+  SignGroups groups;
 
   std::size_t hidden_size() const noexcept { return panels * inputs * network_panel; }
   std::size_t head_size() const noexcept { return panels * dim * network_panel; }
@@ -57,7 +100,9 @@ struct NetworkShape {
             nullptr,
             nullptr,
             static_cast<T>(w.bias),
-            static_cast<T>(1 / std::sqrt(double(width)))};
+            static_cast<T>(1 / std::sqrt(double(width))),
+            groups.ends.empty() ? nullptr : groups.ends.data(),
+            static_cast<T>(groups.magnitude)};
   }
 
   // Rows of `columns` numbers, one for each neuron, into (panels, columns, panel), and back.
@@ -90,7 +135,7 @@ struct NetworkShape {
   template <class T>
   void transpose(const T* head, T* across) const noexcept {
     for (std::size_t r = 0; r < width; ++r) {
-      for (std::size_t j = 0; j < dim; ++j) across[r * padded + j] = head[at(r, j, dim)];
+      for (std::size_t j = 0; j < dim; ++j) across[slot(r) * padded + j] = head[at(r, j, dim)];
     }
   }
 
@@ -103,8 +148,12 @@ struct NetworkShape {
   }
 
  private:
-  static std::size_t at(std::size_t r, std::size_t c, std::size_t columns) noexcept {
-    return (r / network_panel * columns + c) * network_panel + r % network_panel;
+  std::size_t slot(std::size_t r) const noexcept {
+    return groups.slots.empty() ? r : groups.slots[r];
+  }
+  std::size_t at(std::size_t r, std::size_t c, std::size_t columns) const noexcept {
+    const std::size_t s = slot(r);
+    return (s / network_panel * columns + c) * network_panel + s % network_panel;
   }
 };
 

@@ -1,10 +1,13 @@
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "kernels/network.hpp"
 #include "network_panels.hpp"
@@ -33,6 +36,14 @@ void shuffle(std::span<std::uint32_t> order, std::uint64_t key) noexcept {
   }
 }
 
+// Takes the lowest bit that is set; there must be one.
+std::size_t take_bit(std::atomic<std::uint32_t>& bits) noexcept {
+  std::uint32_t now = bits.load();
+  while (!bits.compare_exchange_weak(now, now & (now - 1))) {
+  }
+  return static_cast<std::size_t>(std::countr_zero(now));
+}
+
 // Tasks of one step: enough for many threads, each long enough to be worth one.
 std::size_t chunk_count(std::size_t rows, double work) noexcept {
   const auto wanted = static_cast<std::size_t>(work / 4e6);
@@ -43,7 +54,31 @@ std::size_t chunk_count(std::size_t rows, double work) noexcept {
 
 template <class T>
 struct Trainer<T>::Lines {
+  explicit Lines(NetworkShape of) : shape(std::move(of)) {}
+  NetworkShape shape;
   Panels<T> weights, last, across, first, second, gradients;  // weights: hidden, then heads
+  struct Desk {                                               // what a task works on
+    Panels<T> scratch, z, target, out;
+  };
+  std::vector<Desk> desks;
+  std::atomic<bool> busy = false;
+};
+
+// A trainer's memory is one: a second thread that would use it at the same time is turned away.
+template <class T>
+class Trainer<T>::Turn {
+ public:
+  explicit Turn(Lines& lines) : lines_(lines) {
+    if (lines_.busy.exchange(true)) {
+      throw std::runtime_error("train: this trainer is at work in another thread");
+    }
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() { lines_.busy.store(false); }
+
+ private:
+  Lines& lines_;
 };
 
 template <class T>
@@ -55,14 +90,16 @@ template <class T>
 Trainer<T>::Trainer(const NetworkWeights& start, TrainOptions options)
     : start_(start), options_(std::move(options)) {
   validate(start_);
-  const NetworkShape shape(start_);
+  const bool grouped = !options_.train_heads && kernels<NetworkKernels<T>>().groups;
+  lines_ =
+      std::make_shared<Lines>(NetworkShape(start_, grouped ? SignGroups(start_) : SignGroups()));
+  const NetworkShape& shape = lines_->shape;
   panels_ = shape.panels;
   inputs_ = shape.inputs;
   padded_ = shape.padded;
   hidden_size_ = shape.hidden_size();
   head_size_ = shape.head_size();
   const std::size_t heads = start_.head_count(), size = hidden_size_ + heads * head_size_;
-  lines_ = std::make_shared<Lines>();
   lines_->weights = Panels<T>(size);
   lines_->last = Panels<T>(size);
   lines_->across = Panels<T>(heads * shape.across_size());
@@ -101,7 +138,7 @@ std::size_t Trainer<T>::row_count(const Rows& rows, bool redraw) const {
 template <class T>
 double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> order, bool redraw,
                               T* gradient) const {
-  const NetworkShape shape(start_);
+  const NetworkShape& shape = lines_->shape;
   const std::size_t d = start_.dim, n = order.size(), heads = start_.head_count();
   const std::size_t size = hidden_size_ + heads * head_size_;
   const std::size_t learnt = options_.train_heads ? size : hidden_size_;
@@ -117,60 +154,94 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
   const double ns = work / 70;
   const double least = options_.threads > 0 ? serial_cutoff_ns : repeated_region_cutoff_ns;
   const int threads = ns < least ? 1 : threads_for(ns, options_.threads);
+
+  // All memory is had before the region, where nothing may throw: a desk for each thread.
+  lines_->desks.resize(std::min(chunks, static_cast<std::size_t>(threads)));
+  for (auto& desk : lines_->desks) {
+    desk.scratch.fit(network_scratch(panels_, inputs_, padded_));
+    desk.z.fit(network_tile * inputs_);
+    desk.target.fit(network_tile * d);
+    desk.out.fit(network_tile * d);
+  }
+  std::atomic<std::uint32_t> desks_free = (1u << lines_->desks.size()) - 1;
+  std::vector<std::uint32_t> sorted, head_of_row, ends;  // rows by their heads, in each task
+  if (heads > 1) {
+    sorted.resize(n);
+    head_of_row.resize(n);
+    ends.resize(chunks * (heads + 1));
+  }
+  const bool linear = options_.interpolant == Interpolant::linear;
+
   parallel_for(chunks, threads, [&](std::size_t chunk) noexcept {
-    thread_local Panels<T> scratch, z, target, out;
-    scratch.fit(network_scratch(panels_, inputs_, padded_));
-    z.fit(network_tile * inputs_);
-    target.fit(network_tile * d);
-    out.fit(network_tile * d);
-    thread_local std::vector<std::uint32_t> mine;
+    const std::size_t place = take_bit(desks_free);
+    auto& [scratch, z, target, out] = lines_->desks[place];
     const std::size_t begin = std::min(n, chunk * length), end = std::min(n, begin + length);
-    mine.assign(order.begin() + std::ptrdiff_t(begin), order.begin() + std::ptrdiff_t(end));
     T* sum = gradient == nullptr ? nullptr : gradient + chunk * size;
     if (sum != nullptr) std::fill(sum, sum + learnt, T{});
 
     const auto head_of = [&](std::uint32_t row) noexcept -> std::size_t {
-      if (heads == 1) return 0;
       if (redraw) return static_cast<std::size_t>(uniform(key, row) * double(heads));
       const auto above = std::lower_bound(start_.times.begin(), start_.times.end(), rows.t[row]);
       auto k = std::min<std::size_t>(std::size_t(above - start_.times.begin()), heads - 1);
       if (k > 0 && rows.t[row] - start_.times[k - 1] < start_.times[k] - rows.t[row]) --k;
       return k;
     };
+    std::span<const std::uint32_t> mine = order.subspan(begin, end - begin);
+    const auto head_ends = std::span(ends).subspan(heads > 1 ? chunk * (heads + 1) : 0);
     if (heads > 1) {  // a tile shares its head
-      std::stable_sort(mine.begin(), mine.end(), [&](std::uint32_t a, std::uint32_t b) noexcept {
-        return head_of(a) < head_of(b);
-      });
+      for (std::size_t i = begin; i < end; ++i) {
+        head_of_row[i] = static_cast<std::uint32_t>(head_of(order[i]));
+        ++head_ends[head_of_row[i] + 1];
+      }
+      for (std::size_t k = 1; k < heads; ++k) head_ends[k] += head_ends[k - 1];  // begins
+      const auto part = std::span(sorted).subspan(begin, end - begin);
+      for (std::size_t i = begin; i < end; ++i) part[head_ends[head_of_row[i]]++] = order[i];
+      mine = part;
     }
     double loss = 0;
-    for (std::size_t first = 0; first < mine.size();) {
-      const std::size_t head = head_of(mine[first]);
-      std::size_t count = std::min(network_tile, mine.size() - first);
-      if (heads > 1) {
-        std::size_t same = 1;
-        while (same < count && head_of(mine[first + same]) == head) ++same;
-        count = same;
+    for (std::size_t first = 0, head = 0; first < mine.size();) {
+      const std::size_t last = heads > 1 ? head_ends[head] : mine.size();
+      if (first == last) {
+        ++head;
+        continue;
       }
+      const std::size_t count = std::min(network_tile, last - first);
       NetworkView<T> net = shared;
       net.heads = weights + hidden_size_ + head * head_size_;
       net.across = lines_->across.data() + head * shape.across_size();
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::uint32_t row = mine[first + i];
-        double t = rows.t.empty() ? 0 : rows.t[row];
-        if (heads > 1) {
-          t = start_.times[head];
-        } else if (redraw) {
-          t = start_.times.empty() ? uniform(key, row) : start_.times[0];
+      const auto place_rows = [&]<std::size_t known>() noexcept {  // the dimension, 0: any
+        const std::size_t dim = known == 0 ? d : known;
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::uint32_t row = mine[first + i];
+          double t = rows.t.empty() ? 0 : rows.t[row];
+          if (heads > 1) {
+            t = start_.times[head];
+          } else if (redraw) {
+            t = start_.times.empty() ? uniform(key, row) : start_.times[0];
+          }
+          const Coefficients c = linear ? Coefficients{1 - t, t, -1, 1} : options_.interpolant(t);
+          const double *a = &rows.x0[row * dim], *b = &rows.x1[row * dim];
+          T *zi = z.data() + i * (dim + 2), *u = target.data() + i * dim;
+          for (std::size_t j = 0; j < dim; ++j) {
+            zi[j] = static_cast<T>(c.a * a[j] + c.b * b[j]);
+            u[j] = static_cast<T>(c.da * a[j] + c.db * b[j]);
+          }
+          zi[dim] = static_cast<T>(start_.time_scale * t);
+          zi[dim + 1] = net.bias;
         }
-        const Coefficients c = options_.interpolant(t);
-        const double *a = &rows.x0[row * d], *b = &rows.x1[row * d];
-        T *zi = z.data() + i * inputs_, *u = target.data() + i * d;
-        for (std::size_t j = 0; j < d; ++j) {
-          zi[j] = static_cast<T>(c.a * a[j] + c.b * b[j]);
-          u[j] = static_cast<T>(c.da * a[j] + c.db * b[j]);
-        }
-        zi[d] = static_cast<T>(start_.time_scale * t);
-        zi[d + 1] = net.bias;
+      };
+      switch (d) {
+        case 1:
+          place_rows.template operator()<1>();
+          break;
+        case 2:
+          place_rows.template operator()<2>();
+          break;
+        case 3:
+          place_rows.template operator()<3>();
+          break;
+        default:
+          place_rows.template operator()<0>();
       }
       const auto& table = kernels<NetworkKernels<T>>();
       if (sum != nullptr) {
@@ -186,6 +257,7 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
       first += count;
     }
     losses[chunk] = loss;
+    desks_free.fetch_or(1u << place);
   });
   if (gradient != nullptr) {
     for (std::size_t chunk = 1; chunk < chunks; ++chunk) {
@@ -200,7 +272,8 @@ template <class T>
 typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<const double> x0,
                                          std::span<const double> x1, std::size_t epochs,
                                          std::span<double> losses, const Progress& progress) {
-  const NetworkShape shape(start_);
+  const Turn turn(*lines_);
+  const NetworkShape& shape = lines_->shape;
   const Rows rows{t, x0, x1};
   const std::size_t n = row_count(rows, options_.redraw_times), heads = start_.head_count();
   if (losses.size() < epochs) {
@@ -294,7 +367,8 @@ template <class T>
 double Trainer<T>::loss(std::span<const double> t, std::span<const double> x0,
                         std::span<const double> x1, std::vector<double>* hidden,
                         std::vector<double>* heads) const {
-  const NetworkShape shape(start_);
+  const Turn turn(*lines_);
+  const NetworkShape& shape = lines_->shape;
   const Rows rows{t, x0, x1};
   const std::size_t n = row_count(rows, false), count = start_.head_count();
   const std::size_t size = hidden_size_ + count * head_size_;
@@ -322,7 +396,8 @@ double Trainer<T>::loss(std::span<const double> t, std::span<const double> x0,
 
 template <class T>
 NetworkWeights Trainer<T>::weights() const {
-  const NetworkShape shape(start_);
+  const Turn turn(*lines_);
+  const NetworkShape& shape = lines_->shape;
   NetworkWeights out = start_;
   const T* w = lines_->weights.data();
   shape.unpack(w, inputs_, std::span(out.hidden));
@@ -336,6 +411,7 @@ NetworkWeights Trainer<T>::weights() const {
 
 template <class T>
 std::vector<double> Trainer<T>::state() const {
+  const Turn turn(*lines_);
   std::vector<double> state{double(step_), double(epoch_), first_loss_};
   for (const Panels<T>* part : {&lines_->last, &lines_->first, &lines_->second}) {
     state.insert(state.end(), part->data(), part->data() + part->size());
@@ -345,6 +421,7 @@ std::vector<double> Trainer<T>::state() const {
 
 template <class T>
 void Trainer<T>::restore(std::span<const double> state) {
+  const Turn turn(*lines_);
   if (state.size() != 3 + lines_->last.size() + lines_->first.size() + lines_->second.size()) {
     throw std::invalid_argument("resume: the state is of another network or optimiser");
   }

@@ -64,6 +64,28 @@ TEST_CASE("the gradient is the difference of losses") {
   }
 }
 
+TEST_CASE("neurons grouped by the signs of their heads have the gradient of neurons as they come") {
+  for (const std::size_t dim : {1u, 2u, 3u}) {
+    const NetworkWeights w = some(dim, 400);
+    for (const std::size_t n : {1u, 7u, 49u, 64u, 131u}) {
+      std::vector<double> t(n), x0(n * dim), x1(n * dim), grouped, plain, heads;
+      for (std::size_t i = 0; i < n; ++i) t[i] = double(i) / double(n);
+      for (std::size_t i = 0; i < n * dim; ++i) {
+        x0[i] = std::cos(1.3 * double(i));
+        x1[i] = std::sin(0.7 * double(i));
+      }
+      TrainOptions all;
+      all.train_heads = true;  // neurons are not grouped then
+      const double a = Trainer<double>(w, {}).loss(t, x0, x1, &grouped, nullptr);
+      const double b = Trainer<double>(w, all).loss(t, x0, x1, &plain, &heads);
+      CHECK(a == doctest::Approx(b).epsilon(1e-13));  // another order of sums
+      for (std::size_t i = 0; i < plain.size(); ++i) {
+        CHECK(grouped[i] == doctest::Approx(plain[i]).epsilon(1e-12).scale(0.1));
+      }
+    }
+  }
+}
+
 TEST_CASE("training goes down and its bits do not depend on threads") {
   std::vector<double> x0(2000), x1(2000), losses(20), again(20);
   for (std::size_t i = 0; i < x0.size(); ++i) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def reference_descent(
     """Full-batch descent on the hidden weights by matrix products; losses and weights."""
     w, a = net.hidden.astype(float).copy(), net.outputs.astype(float)
     x = (1 - t)[:, None] * x0 + t[:, None] * x1
-    z = net.inputs(t, x)
+    z = net.inputs(t, x.ravel() if net.dim == 1 else x)
     losses = []
     for _ in range(steps):
         pre = z @ w.T
@@ -215,6 +216,31 @@ def test_descent_is_descent(dim: int) -> None:
     np.testing.assert_allclose(trace.loss, losses, rtol=1e-11)  # rounding along 30 steps
     np.testing.assert_allclose(trace.network.hidden, w, rtol=0, atol=1e-11)
     assert trace.movement[-1] == pytest.approx(np.linalg.norm(w - net.hidden), rel=1e-9)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-6)])
+@pytest.mark.parametrize("signs", [0.5, 0.9, 1.0])
+def test_descent_is_descent_where_all_heads_are_alike_but_for_their_signs(
+    dim: int, dtype: Any, tolerance: float, signs: float
+) -> None:
+    # Such neurons are grouped by sign, rows taken 3 or 4 at a time, 12 or 16, 32 or 48, and 64:
+    # numbers of rows on both sides of each, and groups of every size down to none.
+    draw = np.random.default_rng(dim)
+    width = 403
+    heads = np.where(draw.random((width, dim)) < signs, 0.7, -0.7)
+    net = rc.ReluNetwork.from_arrays(
+        draw.standard_normal((width, dim + 2)), heads, bias=0.8, dtype=dtype
+    )
+    for n in (1, 2, 5, 12, 17, 31, 49, 63, 64, 65, 130):
+        t, x0, x1 = rows_of(dim, n)
+        trace = rc.train(net, (t, x0, x1), epochs=2, rate=0.1, rng=0)
+        losses, w = reference_descent(net, t, x0.reshape(n, dim), x1.reshape(n, dim), 0.1, 2)
+        np.testing.assert_allclose(trace.loss, losses, rtol=tolerance)  # rounding of sums
+        moved = np.linalg.norm(w - net.hidden)
+        assert np.linalg.norm(trace.network.hidden - w) <= (
+            tolerance * (moved + np.linalg.norm(w))
+        )
 
 
 def test_adam_is_torchs() -> None:
@@ -317,6 +343,32 @@ def test_divergence_is_a_status_and_the_last_finite_network_is_kept(
     shortened = rc.train(net, pairs, optimiser="gd", rate=1e12, epochs=0, rng=0)
     assert shortened.status == "finished"
     assert shortened.network == net
+
+
+def test_a_trainer_is_one_threads_at_a_time() -> None:
+    options = _core.TrainOptions(
+        False, False, 0.1, 0.0, (0.9, 0.999), 1e-8, 50, False, 0, rc.LINEAR, 1
+    )
+    trainer = rc.ReluNetwork(2, 64, rng=0)._trainer(options)
+    t, x0, x1 = rows_of(2)
+    refused = []
+
+    def other(done: int, total: int) -> None:
+        for call in (trainer.network, trainer.state, lambda: trainer.run(t, x0, x1, 1)):
+            try:
+                call()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    def progress(done: int, total: int) -> None:
+        thread = threading.Thread(target=other, args=(done, total))
+        thread.start()
+        thread.join()
+
+    losses, status = trainer.run(t, x0, x1, 2, progress)
+    assert status == "finished" and np.isfinite(losses).all()
+    assert len(refused) >= 3 and all("another thread" in message for message in refused)
+    trainer.run(t, x0, x1, 1)  # free again
 
 
 def test_ctrl_c_keeps_the_network() -> None:

@@ -85,7 +85,8 @@ struct TrainOptions {
 
 // Minimises mean |f(X_t, t) - dX_t/dt|^2 over pairs, in precision T. Every draw is a function of
 // the seed, the epoch and the row, and every sum is taken in an order fixed by the problem, so that
-// neither the thread count nor an interruption between epochs changes a bit.
+// neither the thread count nor an interruption between epochs changes a bit. One thread at a time:
+// a member called while another is at work elsewhere throws std::runtime_error.
 template <class T>
 class Trainer {
  public:
@@ -118,6 +119,7 @@ class Trainer {
  private:
   struct Lines;
   struct Rows;
+  class Turn;
   std::size_t row_count(const Rows& rows, bool redraw) const;  // checked
   double accumulate(const Rows& rows, std::span<const std::uint32_t> order, bool redraw,
                     T* gradient) const;

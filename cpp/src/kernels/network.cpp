@@ -1,128 +1,10 @@
 #include "kernels/network.hpp"
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
+#include "kernels/network_lanes.hpp"
+#include "kernels/network_signs.hpp"
 
 namespace recouple {
 namespace {
-
-constexpr std::size_t panel = network_panel, tile = network_tile;
-
-#if defined(__AVX512F__)
-constexpr std::size_t register_bytes = 64, tile_rows = 6, tile_vectors = 4;
-#elif defined(__AVX2__)
-constexpr std::size_t register_bytes = 32, tile_rows = 6, tile_vectors = 2;
-#else
-constexpr std::size_t register_bytes = 16, tile_rows = 4, tile_vectors = 2;
-#endif
-
-template <class T>
-struct VectorOf {
-  typedef T type __attribute__((vector_size(register_bytes)));
-  static constexpr std::size_t width = register_bytes / sizeof(T);
-};
-template <class T>
-using Vec = typename VectorOf<T>::type;
-
-template <class T>
-inline Vec<T> load(const T* p) noexcept {
-  Vec<T> v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class T>
-inline void store(T* p, Vec<T> v) noexcept {
-  __builtin_memcpy(p, &v, sizeof v);
-}
-template <class T>
-inline T sum_of(Vec<T> v) noexcept {
-  T sum = 0;
-  for (std::size_t i = 0; i < VectorOf<T>::width; ++i) sum += v[i];
-  return sum;
-}
-
-// v where pre > 0, else 0; what is not a number counts as active, so that it is not lost.
-template <class T>
-inline Vec<T> where_active(Vec<T> pre, Vec<T> v) noexcept {
-  return pre <= 0 ? Vec<T>{} : v;
-}
-template <class T>
-inline Vec<T> relu(Vec<T> pre) noexcept {
-#ifdef __AVX512F__
-  if constexpr (sizeof(T) == 4) {  // of 0 and not a number the second; all lanes, so that
-    // no operand is undefined, of which GCC 12 warns
-    return (Vec<T>)_mm512_maskz_max_ps(0xffff, _mm512_setzero_ps(), (__m512)pre);
-  } else {
-    return (Vec<T>)_mm512_maskz_max_pd(0xff, _mm512_setzero_pd(), (__m512d)pre);
-  }
-#else
-  return pre < 0 ? Vec<T>{} : pre;
-#endif
-}
-
-// Which lanes are active. With AVX-512 a few bits, which the way forward keeps for the way back;
-// elsewhere a register, cheaper computed anew than kept.
-#ifdef __AVX512F__
-constexpr bool keeps_active = true;
-template <class T>
-struct ActiveOf {
-  typedef __mmask16 type;
-};
-template <>
-struct ActiveOf<double> {
-  typedef __mmask8 type;
-};
-#else
-constexpr bool keeps_active = false;
-template <class T>
-struct ActiveOf {
-  typedef decltype(Vec<T>{} <= Vec<T>{}) type;
-};
-#endif
-template <class T>
-using Active = typename ActiveOf<T>::type;
-
-template <class T>
-inline Active<T> active(Vec<T> pre) noexcept {
-#ifdef __AVX512F__
-  if constexpr (sizeof(T) == 4) {
-    return _mm512_cmp_ps_mask((__m512)pre, _mm512_setzero_ps(), _CMP_NLE_UQ);
-  } else {
-    return _mm512_cmp_pd_mask((__m512d)pre, _mm512_setzero_pd(), _CMP_NLE_UQ);
-  }
-#else
-  return ~(pre <= 0);
-#endif
-}
-
-// a b + c where active, else c.
-template <class T>
-inline Vec<T> add_where(Active<T> k, Vec<T> a, Vec<T> b, Vec<T> c) noexcept {
-#ifdef __AVX512F__
-  if constexpr (sizeof(T) == 4) {
-    return (Vec<T>)_mm512_mask3_fmadd_ps((__m512)a, (__m512)b, (__m512)c, k);
-  } else {
-    return (Vec<T>)_mm512_mask3_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c, k);
-  }
-#else
-  return k ? a * b + c : c;
-#endif
-}
-
-// a b + c where active, else 0.
-template <class T>
-inline Vec<T> only_where(Active<T> k, T a, Vec<T> b, Vec<T> c) noexcept {
-#ifdef __AVX512F__
-  if constexpr (sizeof(T) == 4) {
-    return (Vec<T>)_mm512_maskz_fmadd_ps(k, (__m512)b, _mm512_set1_ps(a), (__m512)c);
-  } else {
-    return (Vec<T>)_mm512_maskz_fmadd_pd(k, (__m512d)b, _mm512_set1_pd(a), (__m512d)c);
-  }
-#else
-  return k ? a * b + c : Vec<T>{};
-#endif
-}
 
 // What becomes of a tile of the product X B before it is stored at C.
 enum class Finish { store, add, relu, gate };  // gate: zero where the value at `with` is not active
@@ -211,6 +93,9 @@ struct Neurons {  // one register of neurons
 #pragma GCC unroll 8
     for (std::size_t c = 0; c <= d; ++c) w[c] = load(from + c * panel);
     start = net.bias * load(from + (d + 1) * panel);
+#ifdef __AVX512F__
+    asm("" : "+v"(start));  // a product to keep, not to fuse into every row
+#endif
 #pragma GCC unroll 8
     for (std::size_t j = 0; j < d; ++j) a[j] = load(net.heads + (p * d + j) * panel + v);
   }
@@ -353,6 +238,17 @@ template <class T, std::size_t d>
 double gradient_few(const NetworkView<T>& net, std::size_t n, const T* z, const T* target, T* gw,
                     T* ga, T* scratch) noexcept {
   T* r = scratch;
+#ifdef __AVX512F__
+  if (net.group_ends != nullptr && ga == nullptr) {
+    T* sums = r + tile * d;
+    T* words = sums + subset_sums<T, d>;
+    forward_signs<T, d>(net, n, z, r, words);
+    const double loss = residuals(n, d, r, d, target);
+    sum_subsets<T, d>(net, n, z, r, sums);
+    backward_signs<T, d>(net, n, sums, words, gw);
+    return loss;
+  }
+#endif
   auto* kept = reinterpret_cast<Active<T>*>(r + tile * d);
   forward_few<T, d, keeps_active>(net, n, z, r, kept);
   const double loss = residuals(n, d, r, d, target);
@@ -534,8 +430,8 @@ void adam(std::size_t n, T* w, const T* g, T* first, T* second, T factor, T beta
 }
 
 template <class T>
-constexpr NetworkKernels<T> table{&forward<T>,        &gradient<T>, &active_sum<T>,
-                                  &active_product<T>, &descend<T>,  &adam<T>};
+constexpr NetworkKernels<T> table{keeps_active,       &forward<T>, &gradient<T>, &active_sum<T>,
+                                  &active_product<T>, &descend<T>, &adam<T>};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/dispatch.hpp"
 
@@ -11,6 +12,7 @@ namespace recouple {
 inline constexpr std::size_t network_panel = 64;
 inline constexpr std::size_t network_padding = 16;
 inline constexpr std::size_t network_tile = 64;
+inline constexpr std::size_t network_group = 16;
 
 // f_j(z) = scale sum_r heads[r, j] relu(weights[r] . z); the last input is the constant `bias`.
 template <class T>
@@ -20,10 +22,17 @@ struct NetworkView {
   const T* heads;    // (panels, outputs, panel)
   const T* across;   // (panels, panel, padded_outputs): the heads transposed
   T bias, scale;
+  // Where every head is +-magnitude: the neurons come in 2^outputs groups, bit j of the group's
+  // number set where heads[., j] < 0, and group k ends before neuron network_group * group_ends[k].
+  // Otherwise null.
+  const std::uint32_t* group_ends;
+  T magnitude;
 };
 
 template <class T>
 struct NetworkKernels {
+  bool groups;  // whether the gradient gains by neurons in groups of equal signs
+
   // f at z (n, inputs), n <= network_tile, into out (n, outputs).
   void (*forward)(const NetworkView<T>& net, std::size_t n, const T* z, T* out,
                   T* scratch) noexcept;
@@ -56,8 +65,9 @@ struct NetworkKernels {
 // Numbers of T that the kernels' scratch must hold.
 inline std::size_t network_scratch(std::size_t panels, std::size_t inputs,
                                    std::size_t padded_outputs) noexcept {
+  constexpr std::size_t subset_sums = 10240;  // of a tile, for at most three outputs
   return network_tile * (panels * network_panel + network_panel + inputs + 3 * padded_outputs) +
-         padded_outputs * network_panel;
+         padded_outputs * network_panel + subset_sums;
 }
 
 }  // namespace recouple

@@ -70,15 +70,20 @@ def eigenvalue(*, full: bool, seed: int) -> Experiment:
     draw = np.random.default_rng(seed)
     rows, ratios, held = [], [], True
     for dim in (1, 2, 8):
-        for n in (128, 512, 2048) if full else (128, 512):
-            z = np.column_stack([draw.standard_normal((n, dim)), draw.random(n), np.ones(n)])
-            z /= np.linalg.norm(z, axis=1)[:, None]
-            found = theory.spectrum(z)
-            held = held and found.smallest <= found.bound
-            ratios += [found.ratio] if dim <= 2 else []
+        # The ratio of a draw depends on how near a third row is to the closest two: the median.
+        for n, draws in ((128, 32), (512, 8), (2048, 3)) if full else ((128, 32), (512, 8)):
+            found = []
+            for _ in range(draws):
+                z = np.column_stack([draw.standard_normal((n, dim)), draw.random(n), np.ones(n)])
+                found.append(theory.spectrum(z / np.linalg.norm(z, axis=1)[:, None]))
+            held = held and all(one.smallest <= one.bound for one in found)
+            ratio = np.array([one.ratio for one in found])
+            ratios += [float(np.median(ratio))] if dim <= 2 else []
+            angle = float(np.median([one.angle for one in found]))
             rows.append(
-                (f"D = {dim}, N = {n}", found.smallest, found.angle, found.ratio,
-                 np.pi / found.angle)
+                (f"D = {dim}, N = {n}, {draws} draws",
+                 float(np.median([one.smallest for one in found])), angle,
+                 float(np.median(ratio)), float(ratio.min()), float(ratio.max()), np.pi / angle)
             )  # fmt: skip
     z = draw.standard_normal((60, 4))
     exact, widths, errors = theory.ntk_gram(z), [50, 200, 800, 3200], []
@@ -96,10 +101,11 @@ def eigenvalue(*, full: bool, seed: int) -> Experiment:
     rate = slope(widths, errors)
     return Experiment(
         "eigenvalue", "2. The smallest eigenvalue of the tangent kernel", seed, _setting(full),
-        (Table(("unit rows", "lambda_min", "theta_min", "lambda_min / (theta_min / 2 pi)",
-                "heuristic width"), tuple(rows)),
+        (Table(("unit rows", "lambda_min", "theta_min", "lambda_min / (theta_min / 2 pi)", "least",
+                "largest", "heuristic width"), tuple(rows)),
          Table(("width m", "|H_m - H|"), tuple(zip(widths, errors, strict=True)))),
-        (Check("least ratio for D <= 2", min(ratios), "in [.9, 1]", 0.9 <= min(ratios) <= 1),
+        (Check("median ratio for D <= 2, least over N", min(ratios), "in [.9, 1]",
+               0.9 <= min(ratios) <= 1),
          Check("bound by the closest rows held", float(held), "always", held),
          Check("slope of |H_m - H| in m", rate, "-.5 +- .1", abs(rate + 0.5) <= 0.1)),
         curves=(Curve("|H_m - H|", tuple(map(float, widths)), tuple(errors)),),

@@ -270,6 +270,10 @@ def wasserstein_bounds(
     inequalities for the second; Benton, Deligiannidis & Doucet (2023), Theorem 1; Albergo &
     Vanden-Eijnden (2023), Proposition 3. Where the field of the plan is singular at t = 1 (a data
     set) both flows end at 1 - 2^-10. Cost: ``intervals`` flows of the samples.
+
+    On the line flows keep order, so that trajectories of equal starts are coupled optimally, and
+    the first bound takes no constant: all its slack is cancellation, errors of one time undone by
+    those of another along the same trajectory. Through training it grows from 1 to 2 to 4.
     """
     count = whole_number("samples", samples, minimum=2)
     parts = whole_number("intervals", intervals, minimum=2)
