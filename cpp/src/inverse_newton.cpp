@@ -12,7 +12,7 @@ namespace recouple {
 namespace {
 
 // Part of the residual of Newton's equation that conjugate gradients may leave, in the norm of the
-// inverse Hessian, and the products with the Hessian they may take for it before a new one is the
+// preconditioner, and the products with the Hessian they may take for it before a new one is the
 // better way. Beside a Hessian of splines, which is sparse, products are dear.
 struct Limits {
   double forcing;
@@ -43,8 +43,8 @@ std::string_view name(DualStatus status) noexcept {
   }
 }
 
-// Improves `step` as a solution of H step = gradient at the present mass, by conjugate gradients
-// preconditioned by factor_. False if that takes too many products with H.
+// Solves H step = gradient at the present mass, by conjugate gradients preconditioned by factor_.
+// False if that takes too many products with H.
 bool EntropicDual::conjugate_gradients(std::span<const double> gradient,
                                        std::span<const double> penalty, std::span<double> step,
                                        int threads) const {
@@ -56,15 +56,13 @@ bool EntropicDual::conjugate_gradients(std::span<const double> gradient,
     cholesky_solve(factor_, n, better);
     return dot(residual, better);
   };
+  std::fill(step.begin(), step.end(), 0.0);
   const double enough = forcing * forcing * precondition();
-  if (!(enough > 0)) return true;
-  multiply(step, penalty, image, threads);
-  for (std::size_t i = 0; i < n; ++i) residual[i] -= image[i];
   double before = 0;
   for (int k = 0;; ++k) {
     const double size = precondition();
-    if (!(size > enough)) return true;
-    if (k == most) return false;
+    if (size <= enough) return true;
+    if (k == most || !std::isfinite(size)) return false;
     const double share = k == 0 ? 0.0 : size / before;
     for (std::size_t i = 0; i < n; ++i) along[i] = better[i] + share * along[i];
     before = size;
@@ -83,7 +81,6 @@ bool EntropicDual::conjugate_gradients(std::span<const double> gradient,
 bool EntropicDual::newton_step(std::span<const double> gradient, std::span<const double> penalty,
                                std::span<double> step, int threads) {
   const std::size_t n = size();
-  std::fill(step.begin(), step.end(), 0.0);
   bool fresh = false;
   const auto refactor = [&] {
     if (earlier_.empty()) {
@@ -97,11 +94,13 @@ bool EntropicDual::newton_step(std::span<const double> gradient, std::span<const
     penalty_.assign(penalty.begin(), penalty.end());
     if (cholesky(factor_, n, threads)) return true;
     penalty_.clear();
+    earlier_.clear();
     return false;
   };
   const bool known = std::equal(penalty.begin(), penalty.end(), penalty_.begin(), penalty_.end());
   if (!known && !refactor()) return false;
-  while (!conjugate_gradients(gradient, penalty, step, threads) && !fresh) {
+  while (!conjugate_gradients(gradient, penalty, step, threads)) {
+    if (fresh) return dot(gradient, step) > 0;  // the best there is, if it leads up
     earlier_.clear();
     if (!refactor()) return false;
   }

@@ -44,6 +44,24 @@ def test_the_mass_between_clusters_is_found(weight: float) -> None:
     assert "not fitted" in rec.evidence[1]
 
 
+def test_a_source_of_a_few_samples_is_a_source() -> None:
+    plan = crossing(0.5)
+    few = plan.sample(20, 0)[0]
+    rec = rc.recover_plan(rc.velocity_field(plan), few, family="free", **SMALL)
+    assert rec.status == "converged"
+
+
+def test_the_dual_recovers_from_a_start_without_a_hessian() -> None:
+    rng = np.random.default_rng(0)
+    features, reference = rng.normal(size=(30, 400)), np.full(400, 1 / 400)
+    moments, penalty = 0.1 * rng.normal(size=30), np.full(30, 1e-2)
+    dual = _core.EntropicDual(reference, features)
+    dual.set_theta(np.full(30, 500.0), 1)  # masses of exp(600): no finite Hessian
+    assert dual.solve(moments, penalty, 1e-12, 60, 1, None).status != "converged"
+    dual.set_theta(np.zeros(30), 1)
+    assert dual.solve(moments, penalty, 1e-12, 60, 1, None).status == "converged"
+
+
 def test_the_dual_of_given_features_meets_its_conditions() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(70, 900))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recouple as rc
+from recouple.inverse.errorbar import _entry
 from recouple.inverse.significance import chi2_tail, f_tail, normal_tail
 
 Array = np.ndarray[Any, Any]
@@ -374,3 +375,21 @@ def test_tail_probabilities_agree_with_scipy(x: float, k: int, m: int) -> None:
     assert chi2_tail(x, k) == pytest.approx(stats.chi2.sf(x, k), rel=1e-9, abs=1e-13)
     assert f_tail(x / k, k, m) == pytest.approx(stats.f.sf(x / k, k, m), rel=1e-8, abs=1e-12)
     assert normal_tail(x / 40) == pytest.approx(stats.norm.sf(x / 40), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "reach", "shown"),
+    [
+        (91.51670328, 2e-8, "91.51670328 +- 2e-08"),
+        (1234567.891, 1e-3, "1234567.891 +- 0.001"),
+        (0.123456, 0.02, "0.12 +- 0.02"),
+        (1234.5, 200.0, "1200 +- 2e+02"),
+        (-0.001, 0.1, "0.0 +- 0.1"),
+        (1.0, np.inf, "1 +- inf"),
+        (0.5, 0.0, "0.5"),
+    ],
+)
+def test_summaries_show_as_many_digits_as_the_error_leaves(
+    value: float, reach: float, shown: str
+) -> None:
+    assert _entry(value, reach) == shown

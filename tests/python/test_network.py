@@ -238,9 +238,7 @@ def test_descent_is_descent_where_all_heads_are_alike_but_for_their_signs(
         losses, w = reference_descent(net, t, x0.reshape(n, dim), x1.reshape(n, dim), 0.1, 2)
         np.testing.assert_allclose(trace.loss, losses, rtol=tolerance)  # rounding of sums
         moved = np.linalg.norm(w - net.hidden)
-        assert np.linalg.norm(trace.network.hidden - w) <= (
-            tolerance * (moved + np.linalg.norm(w))
-        )
+        assert np.linalg.norm(trace.network.hidden - w) <= (tolerance * (moved + np.linalg.norm(w)))
 
 
 def test_adam_is_torchs() -> None:

@@ -21,7 +21,7 @@ from recouple.inverse.end import End
 from recouple.inverse.significance import chi2_tail
 
 ROUNDING = 1e-9  # noise never credited to be smaller, relative to the field: keeps weights finite
-UNDETERMINED = 1e-13  # relative singular value below which a direction is not seen
+UNDETERMINED = 1e-11  # relative singular value below which a direction is not seen
 GOOD = 1e5  # condition up to which the normal equations keep six digits of a covariance
 SETTLED = 1e-6  # square of a step in units of the noise: the last, taken unseen
 INSIDE = 1e-10  # a canonical correlation may exceed 1 by rounding
@@ -347,7 +347,10 @@ def _factored(rows: FloatArray, times: FloatArray) -> FloatArray:
 
 
 def _least_squares(rows: FloatArray, inverse: FloatArray, right: FloatArray) -> FloatArray:
-    """Solve by the seminormal equations, corrected (Bjorck 1987): as good as orthogonal factors."""
+    """Solve by the seminormal equations, corrected (Bjorck 1987).
+
+    As good as orthogonal factors up to the condition number that UNDETERMINED lets through.
+    """
     found = np.zeros(rows.shape[1])
     for _ in range(3):
         found += inverse @ (inverse.T @ (rows.T @ (right - rows @ found)))

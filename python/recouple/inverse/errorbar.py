@@ -72,10 +72,13 @@ class ErrorBar:
 
 def _entry(value: float, reach: float) -> str:
     """Value and reach, the value to the reach's leading digit; alone where it is known."""
+    if not np.isfinite(reach):
+        return f"{value:.4g} +- {reach}"
     if not reach > 0:
-        return f"{value:.4g}"
-    digits = min(15, -int(np.floor(np.log10(reach))))
-    return f"{round(value, digits) + 0.0:.6g} +- {reach:.1g}"
+        return f"{value:.6g}"
+    digits = -int(np.floor(np.log10(reach)))
+    shown = f"{round(value, digits) + 0.0:.{min(max(digits, 0), 15)}f}"
+    return f"{shown} +- {reach:.1g}"
 
 
 def combine(

@@ -113,7 +113,7 @@ def carry(
 
 def _spread(x: FloatArray) -> float:
     """Return the least standard deviation in any direction, of enough points to tell it."""
-    x = x[: 4 * (x.shape[1] + 50)]
+    x = x[:: max(1, len(x) // (4 * (x.shape[1] + 50)))]  # from all over: draws may be in order
     centred = x - x.mean(axis=0)
     least = np.linalg.eigvalsh(centred.T @ centred / len(x))[0]
     return float(np.sqrt(max(least, 0.0)))

@@ -77,7 +77,7 @@ def recover_plan(
         over all times (3000); starts at most (12).
     candidates, times, frequencies, regularization, steps, rng : family "free"
         Pairs that carry the weights (8000), equally spaced times (8), test functions at each,
-        final penalty. The source is drawn from for eight times as many points.
+        final penalty. Each end is drawn from for eight times as many points.
     grid : int, optional
         Points a side, N, by default 96 and up to 256 for plans of a correlation near 1; this and
         the options down to ``steps`` are those of the line.
