@@ -42,16 +42,22 @@ inline void store(T* p, Vec<T> v) noexcept {
   __builtin_memcpy(p, &v, sizeof v);
 }
 // By halves: as many steps as the width has bits.
+template <class T, class V>
+inline T sum_of_halves(V v) noexcept {
+  if constexpr (sizeof v == 16) {
+    if constexpr (sizeof(T) == 4) return (v[0] + v[2]) + (v[1] + v[3]);
+    return v[0] + v[1];
+  } else {
+    typedef T Half __attribute__((vector_size(sizeof v / 2)));
+    Half low, high;
+    __builtin_memcpy(&low, &v, sizeof low);
+    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
+    return sum_of_halves<T, Half>(low + high);
+  }
+}
 template <class T>
 inline T sum_of(Vec<T> v) noexcept {
-  constexpr std::size_t width = VectorOf<T>::width;
-  T at[width];
-  store<T>(at, v);
-#pragma GCC unroll 4
-  for (std::size_t half = width / 2; half > 0; half /= 2) {
-    for (std::size_t i = 0; i < half; ++i) at[i] += at[i + half];
-  }
-  return at[0];
+  return sum_of_halves<T, Vec<T>>(v);
 }
 
 // v where pre > 0, else 0; what is not a number counts as active, so that it is not lost.

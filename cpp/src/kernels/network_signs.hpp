@@ -131,14 +131,14 @@ constexpr std::size_t subset_sums =
     (d + 2) * VectorOf<T>::width;
 
 // For groups k < 2^(d - 1), of which the others are negatives: sums over subsets of rows of what
-// reaches a neuron times (z, 1), (row groups, k, d + 2, width).
+// reaches a neuron times z, (row groups, k, d + 2, width).
 template <class T, std::size_t d>
 inline void sum_subsets(const NetworkView<T>& net, std::size_t n, const T* z, const T* r,
                         T* sums) noexcept {
   using Rows = Subsets<T>;
   constexpr std::size_t width = VectorOf<T>::width, half = std::size_t{1} << (d - 1);
   for (std::size_t first = 0; first < n; first += Rows::rows) {
-    T value[half][d + 2][Rows::rows] = {};
+    T value[half][Rows::rows][d + 2] = {};
     const std::size_t count = first + Rows::rows <= n ? Rows::rows : n - first;
     for (std::size_t s = 0; s < count; ++s) {
       const T *zs = z + (first + s) * (d + 2), *rs = r + (first + s) * d;
@@ -148,9 +148,8 @@ inline void sum_subsets(const NetworkView<T>& net, std::size_t n, const T* z, co
 #pragma GCC unroll 3
         for (std::size_t j = 0; j < d; ++j) g += (k >> j & 1) != 0 ? -rs[j] : rs[j];
         g *= net.magnitude;
-#pragma GCC unroll 4
-        for (std::size_t c = 0; c <= d; ++c) value[k][c][s] = g * zs[c];
-        value[k][d + 1][s] = g;
+#pragma GCC unroll 5
+        for (std::size_t c = 0; c < d + 2; ++c) value[k][s][c] = g * zs[c];
       }
     }
 #pragma GCC unroll 4
@@ -161,7 +160,7 @@ inline void sum_subsets(const NetworkView<T>& net, std::size_t n, const T* z, co
 #pragma GCC unroll 4
         for (std::size_t b = 0; b < Rows::rows; ++b) {
           constexpr unsigned with[] = {0xaaaa, 0xcccc, 0xf0f0, 0xff00};  // lanes with bit b set
-          all = Rows::add(static_cast<Active<T>>(with[b]), all, Vec<T>{} + value[k][c][b]);
+          all = Rows::add(static_cast<Active<T>>(with[b]), all, Vec<T>{} + value[k][b][c]);
         }
         store<T>(sums, all);
         sums += width;
@@ -195,7 +194,6 @@ inline void backward_registers(const NetworkView<T>& net, std::size_t n, std::si
     }
   }
   for (std::size_t i = 0; i < abreast; ++i) {
-    sum[i][d + 1] *= net.bias;
     T* to = gw + (register_of(net.weights, d + 2, v + i) - net.weights);
     for (std::size_t c = 0; c < d + 2; ++c) {
       const Vec<T> before = load(to + c * panel);
