@@ -32,7 +32,7 @@ double uniform(std::uint64_t key, std::uint64_t row) noexcept {
 void shuffle(std::span<std::uint32_t> order, std::uint64_t key) noexcept {
   std::uint64_t bits = 0;
   for (std::size_t i = order.size(); i > 1; --i, bits >>= 32) {
-    if (i % 2 == 0 || bits == 0) bits = mix(key + i);  // enough for two
+    if (i % 2 == 0 || bits == 0) bits = mix(key + i);                 // enough for two
     std::swap(order[i - 1], order[((bits & 0xffffffff) * i) >> 32]);  // bias i / 2^32
   }
 }

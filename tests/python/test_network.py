@@ -364,8 +364,10 @@ def test_a_trainer_is_one_threads_at_a_time() -> None:
         thread.join()
 
     losses, status = trainer.run(t, x0, x1, 2, progress)
-    assert status == "finished" and np.isfinite(losses).all()
-    assert len(refused) >= 3 and all("another thread" in message for message in refused)
+    assert status == "finished"
+    assert np.isfinite(losses).all()
+    assert len(refused) >= 3
+    assert all("another thread" in message for message in refused)
     trainer.run(t, x0, x1, 1)  # free again
 
 
