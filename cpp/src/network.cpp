@@ -100,7 +100,7 @@ struct Room {  // what an evaluation needs, kept by each thread
 };
 
 // The thread's room, made to fit; null where there is no memory for it. A field may not throw: what
-// it cannot compute is not a number, and the caller's status says so.
+// it cannot compute is not a number.
 template <class T>
 Room<T>* room(const NetworkShape& s, bool blends, std::size_t outputs = 0) noexcept {
   thread_local Room<T> it;

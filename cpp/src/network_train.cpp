@@ -63,6 +63,24 @@ struct Trainer<T>::Lines {
   };
   std::vector<Desk> desks;
   std::atomic<bool> busy = false;
+
+  // Hidden weights and heads, or what is kept for each of them, as panels and neuron by neuron.
+  void pack(const NetworkWeights& from, Panels<T>& to) const {
+    const std::size_t rows = from.width * from.dim;
+    shape.pack_hidden(from.hidden, to.data());
+    for (std::size_t k = 0; k < from.head_count(); ++k) {
+      shape.pack_head(std::span(from.heads).subspan(k * rows, rows),
+                      to.data() + shape.hidden_size() + k * shape.head_size());
+    }
+  }
+  void unpack(const Panels<T>& from, NetworkWeights& to) const {
+    const std::size_t rows = to.width * to.dim;
+    shape.unpack(from.data(), shape.inputs, std::span(to.hidden));
+    for (std::size_t k = 0; k < to.head_count(); ++k) {
+      shape.unpack(from.data() + shape.hidden_size() + k * shape.head_size(), to.dim,
+                   std::span(to.heads).subspan(k * rows, rows));
+    }
+  }
 };
 
 // A trainer's memory is one: a second thread that would use it at the same time is turned away.
@@ -71,7 +89,7 @@ class Trainer<T>::Turn {
  public:
   explicit Turn(Lines& lines) : lines_(lines) {
     if (lines_.busy.exchange(true)) {
-      throw std::runtime_error("train: this trainer is at work in another thread");
+      throw std::runtime_error("train: this trainer is at work");
     }
   }
   Turn(const Turn&) = delete;
@@ -108,12 +126,10 @@ Trainer<T>::Trainer(const NetworkWeights& start, TrainOptions options)
   if (moving) lines_->first = Panels<T>(size);
   if (options_.optimiser == TrainOptions::Optimiser::adam) lines_->second = Panels<T>(size);
   T* w = lines_->weights.data();
-  shape.pack_hidden(start_.hidden, w);
+  lines_->pack(start_, lines_->weights);
   for (std::size_t k = 0; k < heads; ++k) {
-    const std::size_t rows = start_.width * start_.dim;
-    T* head = w + hidden_size_ + k * head_size_;
-    shape.pack_head(std::span(start_.heads).subspan(k * rows, rows), head);
-    shape.transpose(head, lines_->across.data() + k * shape.across_size());
+    shape.transpose(w + hidden_size_ + k * head_size_,
+                    lines_->across.data() + k * shape.across_size());
   }
 }
 
@@ -398,15 +414,8 @@ double Trainer<T>::loss(std::span<const double> t, std::span<const double> x0,
 template <class T>
 NetworkWeights Trainer<T>::weights() const {
   const Turn turn(*lines_);
-  const NetworkShape& shape = lines_->shape;
   NetworkWeights out = start_;
-  const T* w = lines_->weights.data();
-  shape.unpack(w, inputs_, std::span(out.hidden));
-  for (std::size_t k = 0; k < out.head_count(); ++k) {
-    const std::size_t rows = out.width * out.dim;
-    shape.unpack(w + hidden_size_ + k * head_size_, out.dim,
-                 std::span(out.heads).subspan(k * rows, rows));
-  }
+  lines_->unpack(lines_->weights, out);
   return out;
 }
 
@@ -414,8 +423,12 @@ template <class T>
 std::vector<double> Trainer<T>::state() const {
   const Turn turn(*lines_);
   std::vector<double> state{double(step_), double(epoch_), first_loss_};
+  NetworkWeights neurons = start_;  // in their own order, not that of this machine's panels
   for (const Panels<T>* part : {&lines_->last, &lines_->first, &lines_->second}) {
-    state.insert(state.end(), part->data(), part->data() + part->size());
+    if (part->size() == 0) continue;
+    lines_->unpack(*part, neurons);
+    state.insert(state.end(), neurons.hidden.begin(), neurons.hidden.end());
+    state.insert(state.end(), neurons.heads.begin(), neurons.heads.end());
   }
   return state;
 }
@@ -423,15 +436,25 @@ std::vector<double> Trainer<T>::state() const {
 template <class T>
 void Trainer<T>::restore(std::span<const double> state) {
   const Turn turn(*lines_);
-  if (state.size() != 3 + lines_->last.size() + lines_->first.size() + lines_->second.size()) {
+  NetworkWeights neurons = start_;
+  const std::size_t hidden = neurons.hidden.size(), heads = neurons.heads.size();
+  std::size_t parts = 0;
+  for (const Panels<T>* part : {&lines_->last, &lines_->first, &lines_->second}) {
+    if (part->size() > 0) ++parts;
+  }
+  if (state.size() != 3 + parts * (hidden + heads)) {
     throw std::invalid_argument("resume: the state is of another network or optimiser");
   }
   step_ = static_cast<std::size_t>(state[0]);
   epoch_ = static_cast<std::size_t>(state[1]);
   first_loss_ = state[2];
-  auto from = state.begin() + 3;
+  state = state.subspan(3);
   for (Panels<T>* part : {&lines_->last, &lines_->first, &lines_->second}) {
-    for (std::size_t i = 0; i < part->size(); ++i) part->data()[i] = static_cast<T>(*from++);
+    if (part->size() == 0) continue;
+    std::copy_n(state.begin(), hidden, neurons.hidden.begin());
+    std::copy_n(state.begin() + std::ptrdiff_t(hidden), heads, neurons.heads.begin());
+    lines_->pack(neurons, *part);
+    state = state.subspan(hidden + heads);
   }
 }
 

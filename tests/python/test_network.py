@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -298,6 +301,36 @@ def test_resuming_gives_the_same_bits(regime: Any, optimiser: Any) -> None:
     assert rest.movement[-1] == whole.movement[-1]
 
 
+RESUMED = """
+import pickle, sys
+import recouple as rc
+pairs, part = pickle.load(open(sys.argv[1], "rb"))
+net = rc.ReluNetwork(2, 200, rng=0)
+rest = rc.train(net, pairs, optimiser="adam", epochs=4, rate=0.05, resume=part)
+print(*rest.loss)
+"""
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2"])
+def test_training_goes_on_with_another_instruction_set(level: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pairs = rng.standard_normal((100, 2)), rng.standard_normal((100, 2))
+    net = rc.ReluNetwork(2, 200, rng=0)
+    options: dict[str, Any] = {"optimiser": "adam", "rate": 0.05, "rng": 1}
+    whole = rc.train(net, pairs, epochs=7, **options)
+    part = rc.train(net, pairs, epochs=3, **options)
+    (tmp_path / "part").write_bytes(pickle.dumps((pairs, part)))
+    done = subprocess.run(
+        [sys.executable, "-c", RESUMED, str(tmp_path / "part")],
+        env={**os.environ, "RECOUPLE_SIMD": level},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Rounding alone: single precision, four steps.
+    np.testing.assert_allclose([float(v) for v in done.stdout.split()], whole.loss[3:], rtol=1e-4)
+
+
 def test_fixed_rows_are_memorised_and_the_population_is_learnt() -> None:
     net = rc.ReluNetwork(1, 256, antisymmetric=True, rng=0)
     floor = float(PLAN.floor())
@@ -367,7 +400,7 @@ def test_a_trainer_is_one_threads_at_a_time() -> None:
     assert status == "finished"
     assert np.isfinite(losses).all()
     assert len(refused) >= 3
-    assert all("another thread" in message for message in refused)
+    assert all("is at work" in message for message in refused)
     trainer.run(t, x0, x1, 1)  # free again
 
 
