@@ -357,7 +357,9 @@ def _points_across(
     """
     x, z = start[8:], end[8:]
     slope = float(np.cov(x, x + field(0.0, x))[0, 1] / np.var(x, ddof=1))
-    correlation = min(abs(slope) * float(np.std(x) / np.std(z)), 1 - NARROWEST)
+    correlation = abs(slope) * float(np.std(x) / np.std(z))
+    if correlation > 1 - NARROWEST:  # a map, which no grid resolves, or no plan at all
+        return 0
     spans = np.array([np.ptp(start[6:8]) / np.std(x), np.ptp(ends1) / np.std(z)])
     return 1 + int(np.ceil(float(spans.max()) / np.sqrt(2 * (1 - correlation))))
 

@@ -113,12 +113,21 @@ def reference_of(mixture: MixturePlan, problem: Problem, share: float = FLOOR) -
     Components narrower than the grid are widened to what it resolves.
     """
     spacing = np.array([x[1] - x[0] for x in (problem.x0, problem.x1)])
-    values, vectors = np.linalg.eigh(mixture.covs / np.outer(spacing, spacing))
-    wide = np.maximum(values, NARROW**2)
-    covs = (vectors * wide[:, None, :]) @ np.swapaxes(vectors, 1, 2) * np.outer(spacing, spacing)
-    plan = MixturePlan(mixture.weights, mixture.means, 0.5 * (covs + np.swapaxes(covs, 1, 2)))
+    plan = widened(mixture, NARROW * spacing)
     masses = (1 - share) * density_on(plan, problem) + share * problem.reference
     return np.ascontiguousarray(masses / masses.sum())
+
+
+def widened(mixture: MixturePlan, least: FloatArray) -> MixturePlan:
+    """Return the mixture with no axis of a component shorter than ``least``, a length for each x.
+
+    Lengths are standard deviations.
+    """
+    scale = np.outer(least, least)
+    values, vectors = np.linalg.eigh(mixture.covs / scale)
+    wide = np.maximum(values, 1.0)
+    covs = (vectors * wide[:, None, :]) @ np.swapaxes(vectors, 1, 2) * scale
+    return MixturePlan(mixture.weights, mixture.means, 0.5 * (covs + np.swapaxes(covs, 1, 2)))
 
 
 def _thinned(x0: FloatArray, x1: FloatArray, mass: FloatArray) -> tuple[FloatArray, FloatArray]:
