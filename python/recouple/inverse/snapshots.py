@@ -123,8 +123,9 @@ def recover_plan_from_snapshots(
 
     Notes
     -----
-    Accuracy: total variation from 17 snapshots of 10^4 samples: 0.02 for correlated normals, 0.02
-    to 0.08 for mixtures, 0.16 for crossing ridges.
+    Accuracy: total variation from 17 snapshots of 10^4 samples: 0.02 for correlated normals, 0.01
+    to 0.1 for mixtures, 0.02 to 0.2 for crossing ridges. Cost: some 10 s there on one core, half of
+    which goes into the mixtures; 2 s with ``reference="schroedinger"``.
 
     Examples
     --------
