@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
@@ -131,6 +132,35 @@ TEST_CASE("the standard error is the propagated noise of the moments") {
   CHECK(std::abs(after.mean - before.mean) == doctest::Approx(before.standard_error).epsilon(1e-3));
   CHECK(before.resolved > 0.9);
   CHECK(before.resolved <= 1.0);
+}
+
+TEST_CASE("the responses to changed moments are those of a new solution") {
+  Problem p = gaussian_problem(0.5, 48, 7, 20);
+  EntropicDual dual(p.x, p.x, p.reference, p.features, 5);
+  const std::vector<double> penalty(dual.size(), 1e-4);
+  DualOptions exact;
+  exact.decrement = 1e-24;
+  dual.solve(p.moments, penalty, exact);
+  const std::vector<double> before(dual.theta().begin(), dual.theta().end());
+  // Two rows of changes, one moment each; the second is half the first.
+  const std::size_t n = dual.size(), moved = 60;
+  const double eps = 1e-7;
+  std::vector<double> changes(2 * n, 0.0);
+  changes[moved] = eps;
+  changes[n + moved] = eps / 2;
+  const auto told = dual.responses(changes, penalty);
+  std::vector<double> g = p.moments;
+  g[moved] += eps;
+  dual.solve(g, penalty, exact);
+  double largest = 0;
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(told[i]));
+  CHECK(largest > 10 * eps);
+  for (std::size_t i = 0; i < n; ++i) {
+    // First order in eps, and what is left of Newton's method.
+    CHECK(std::abs(dual.theta()[i] - before[i] - told[i]) < 2e-3 * largest);
+    CHECK(told[n + i] == doctest::Approx(told[i] / 2).epsilon(1e-12));
+  }
+  CHECK_THROWS_AS(dual.responses(std::vector<double>(n + 1, 0.0), penalty), std::invalid_argument);
 }
 
 TEST_CASE("stopping is a status and keeps what was reached") {

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 import recouple as rc
 from recouple import _core
 from recouple.inverse import line as line_module
+from recouple.inverse import snapshots as snapshots_module
 from recouple.inverse.atom import find_lines
 from recouple.inverse.dual import Options
 from recouple.inverse.errorbar import cell_weights
+from recouple.inverse.graph import find_graph, recover_graph
 from recouple.inverse.noise import DURATION, LENGTH, WAVES, unit_shifts
 from recouple.inverse.reference import fit_mixture_to_cdfs, schroedinger
 
@@ -283,6 +285,92 @@ def test_a_network_trained_on_pairs_gives_its_plan_back() -> None:
     assert abs(rec.plan.correlation - 0.6) < max(error, 0.02)
     low, high = rec.error_bars["correlation"].interval(0.999)
     assert low < 0.6 < high
+
+
+def test_a_right_mixture_is_corrected_no_further_than_the_noise_asks() -> None:
+    truth = rc.GaussianPlan(0, 0, 1, 0.8, 1)
+    field = rough(truth, 0.01, 0)
+    options: dict[str, Any] = {"grid": 64, "times": 11}
+    auto = rc.recover_plan(field, truth.source, truth.target, **options)
+    product = rc.recover_plan(field, truth.source, truth.target, family="line", **options)
+    assert auto.settings["reference"] == "mixture"
+    assert auto.settings["regularization"] > 30 * product.settings["regularization"]
+    # A Gaussian fitted to all times averages the noise; at the product's lambda it is fitted.
+    assert total_variation(auto.plan, truth) < 0.5 * total_variation(product.plan, truth)
+    low, high = auto.error_bars["correlation"].interval(0.99)
+    assert low < 0.8 < high
+
+
+def test_blobs_that_change_places_are_no_map() -> None:
+    # Source and target are one law: the flow ends where it began, and its length is no measure.
+    points = np.array([[-2.0, 0.0], [0.0, 2.0], [2.0, -2.0]])
+    truth = rc.MixturePlan(np.ones(3), points, np.tile(0.12 * np.eye(2), (3, 1, 1)))
+    assert find_graph(rc.velocity_field(truth), truth.source, truth.target, None) is None
+
+
+def test_a_map_with_noise_lands_on_its_target() -> None:
+    def turn(x: Any) -> Any:
+        return 0.5 * x + 1.2 * np.tanh(2 * x**2 - 2)
+
+    source = rc.Normal(0, 1)
+    target = rc.smoothed(turn(source.ppf((np.arange(4000) + 0.5) / 4000)), bandwidth=0.02)
+
+    def field(t: Any, x: Any) -> Any:  # near t = 0 every particle is alone
+        start = x
+        for _ in range(60):
+            start = x - t * (turn(start) - start)
+        return (turn(start) - start) * (1 + 0.05 * np.sin(4 * start))
+
+    found = recover_graph(rc.as_field(field), source, target, noise=0.05).plan
+    assert isinstance(found, rc.AtomicPlan)
+    order = np.argsort(found.x1)
+    levels = np.cumsum(found.weights[order]) - 0.5 * found.weights[order]
+    # Quantiles of the target, by construction; the map itself is closer than its noise, 5%.
+    np.testing.assert_allclose(found.x1[order], target.ppf(levels), atol=1e-9)
+    gap = np.sqrt(found.weights @ (found.x1 - turn(found.x0)) ** 2)
+    raw = np.sqrt(found.weights @ (field(0.0, found.x0) + found.x0 - turn(found.x0)) ** 2)
+    assert gap < raw
+
+
+def test_ctrl_c_in_the_fit_of_a_mixture_leaves_the_plan_found_so_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(line_module, "fit_mixture_to_cdfs", stopped)
+    rec = rc.recover_plan(rc.velocity_field(THREE), THREE.source, grid=32, times=7)
+    assert rec.status == "interrupted"
+    assert rec.verdict == "representative"
+    assert total_variation(rec.plan, THREE) < 0.1
+    assert rec.settings["reference"] == "product"
+
+
+def test_a_grid_too_coarse_for_the_plan_is_named() -> None:
+    plan = rc.GaussianPlan(0, 0, 1, 0.999, 1)
+    rec = rc.recover_plan(rc.velocity_field(plan), plan.source, family="line", grid=48, times=7)
+    assert rec.status == "inconsistent"
+    # 9.5 standard deviations across, seen from the diagonal in steps of one of the narrow axis.
+    assert "use grid=215" in rec.message
+
+
+def test_the_correlation_of_snapshots_scatters_no_more_than_it_must() -> None:
+    plan = rc.GaussianPlan(2, -1, 1, -0.8, 1)
+    times = np.linspace(0, 1, 9)
+    gaps = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        clouds = [(1 - t) * a + t * b for t in times for a, b in [plan.sample(500, rng)]]
+        rho, doubt = snapshots_module._correlation(times, [rc.Empirical(c) for c in clouds])
+        gaps.append((rho + 0.8) / doubt)
+    # Fisher's information of the variances gives 40 normal scores: their size is 1 +- .11.
+    assert 0.7 < np.sqrt(np.mean(np.square(gaps))) < 1.4
+    # Unweighted squares leave twice the scatter: the bound on the error is half of theirs.
+    basis = np.column_stack([(1 - times) ** 2, 2 * times * (1 - times), times**2])
+    spread = (1 - times) ** 2 + times**2 - 1.6 * times * (1 - times)
+    noise = np.sqrt(2 / 500) * spread
+    naive = np.sqrt(np.sum((np.linalg.pinv(basis)[1] * noise) ** 2))
+    assert doubt < 0.7 * naive
 
 
 @settings(max_examples=4, deadline=None)

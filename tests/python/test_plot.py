@@ -46,6 +46,13 @@ def test_each_picture_draws_on_the_axis_it_is_given(rec: rc.Recovery) -> None:
         assert ax.has_data()
 
 
+def test_all_quantities_of_a_recovery_share_a_figure(rec: rc.Recovery) -> None:
+    axes = rc.plot.recovery(rec, "all").ravel()
+    assert len({id(ax.figure) for ax in axes}) == 1
+    assert len(axes) == 4
+    assert all(ax.has_data() for ax in axes)
+
+
 def test_the_comparison_has_four_titled_panels(rec: rc.Recovery) -> None:
     axes = rc.plot.comparison(rec.plan, TRUTH, names=("a", "b"))
     assert axes.shape == (2, 2)

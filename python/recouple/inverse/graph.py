@@ -249,9 +249,9 @@ def graph_recovery(
         kind += ", rearranged onto the target"
     else:
         law = source if mirrored else target
-        landed = not atoms and law is not None and graph.missed > ROUGH
-        if landed:
-            y = _onto(law, y, weights)
+        landed = False
+        if not atoms and law is not None and graph.missed > ROUGH:
+            y, landed = _onto(law, y, weights), True
         plan = AtomicPlan(y, x, weights) if mirrored else AtomicPlan(x, y, weights)
         monotone = max(rising) > 1 - 2 * graph.level - 2 / len(x)
         shape = (

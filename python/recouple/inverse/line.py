@@ -38,7 +38,7 @@ from recouple.inverse.recovery import (
     settings_of,
     verdict_of,
 )
-from recouple.inverse.reference import FLOOR, CdfFit, fit_mixture_to_cdfs, schroedinger
+from recouple.inverse.reference import CdfFit, fit_mixture_to_cdfs, reference_of, schroedinger
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan, MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
@@ -293,7 +293,7 @@ def _solve_from(
         fit = _mixture_of(layout, data, approximate, misfit, problem.moments.size)
     except KeyboardInterrupt:
         return stopped
-    masses = (1 - FLOOR) * density_on(fit.plan, problem) + FLOOR * problem.reference
+    masses = reference_of(fit.plan, problem)
     end = product.history[-1].regularization
     # A mixture that is all but right needs little correction: as much as the data ask for, no more.
     mixture = solve(
@@ -357,9 +357,11 @@ def _points_across(
     """
     x, z = start[8:], end[8:]
     slope = float(np.cov(x, x + field(0.0, x))[0, 1] / np.var(x, ddof=1))
-    correlation = min(abs(slope) * float(np.std(x) / np.std(z)), 1 - NARROWEST)
+    correlation = abs(slope) * float(np.std(x) / np.std(z))
+    if correlation > 1 - NARROWEST:  # a map, which no grid resolves, or no plan at all
+        return 0
     spans = np.array([np.ptp(start[6:8]) / np.std(x), np.ptp(ends1) / np.std(z)])
-    return 1 + int(np.ceil(spans.max() / np.sqrt(2 * (1 - correlation))))
+    return 1 + int(np.ceil(float(spans.max()) / np.sqrt(2 * (1 - correlation))))
 
 
 def _bernstein_correlation(fits: MixedMoments) -> float:
@@ -403,7 +405,7 @@ def _path(regularization: float | None) -> tuple[FloatArray, bool]:
 def _down_to(end: float) -> FloatArray:
     """Return a coarse path of lambda that ends at ``end``."""
     count = max(2, 1 + int(np.ceil(np.log10(LAMBDA_FIRST / end))))
-    return end * 10.0 ** np.arange(count - 1, -1, -1)
+    return np.geomspace(end * 10.0 ** (count - 1), end, count)
 
 
 @dataclass(frozen=True)

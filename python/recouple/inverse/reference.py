@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from recouple.arguments import FloatArray
+from recouple.inverse.dual import Problem, density_on
 from recouple.marginal import Normal
 from recouple.plan import MixturePlan
 
 MOST_COMPONENTS = 8  # of a fitted mixture
 RESTARTS = 3  # of EM for each number of components
 FLOOR = 1e-8  # share of the product of the ends in a fitted reference: nothing is ruled out
+NARROW = 0.5  # standard deviation of a component, in grid spacings, below which it is widened
 SUFFICIENT = 3.0  # multiple of the data's error at which a fit explains them
 _NORMAL = Normal(0.0, 1.0)
 
@@ -103,6 +105,29 @@ def fit_mixture_to_cdfs(
                 break
     assert best is not None
     return best
+
+
+def reference_of(mixture: MixturePlan, problem: Problem, share: float = FLOOR) -> FloatArray:
+    """Return the masses of a mixture on a problem's grid, and a share of the reference it has.
+
+    Components narrower than the grid are widened to what it resolves.
+    """
+    spacing = np.array([x[1] - x[0] for x in (problem.x0, problem.x1)])
+    plan = widened(mixture, NARROW * spacing)
+    masses = (1 - share) * density_on(plan, problem) + share * problem.reference
+    return np.ascontiguousarray(masses / masses.sum())
+
+
+def widened(mixture: MixturePlan, least: FloatArray) -> MixturePlan:
+    """Return the mixture with no axis of a component shorter than ``least``, a length for each x.
+
+    Lengths are standard deviations.
+    """
+    scale = np.outer(least, least)
+    values, vectors = np.linalg.eigh(mixture.covs / scale)
+    wide = np.maximum(values, 1.0)
+    covs = (vectors * wide[:, None, :]) @ np.swapaxes(vectors, 1, 2) * scale
+    return MixturePlan(mixture.weights, mixture.means, 0.5 * (covs + np.swapaxes(covs, 1, 2)))
 
 
 def _thinned(x0: FloatArray, x1: FloatArray, mass: FloatArray) -> tuple[FloatArray, FloatArray]:
