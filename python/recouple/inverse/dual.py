@@ -26,6 +26,7 @@ FAR = 3.0  # multiple of the known error of the data above which no corner is be
 UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
 # Newton decrements in units of the penalty term: on the way, and for the stage that is kept.
 LOOSE, TIGHT = 0.1, 1e-3
+LARGEST_GRID = 2048
 MOST_SPLINES = 80  # by default: finer than any data resolves, and the cost is cubic
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
@@ -67,7 +68,7 @@ class Options:
         grid_per_spline: int,
     ) -> Options:
         """Return the options, or say which one is out of range."""
-        grid = whole_number("grid", grid, minimum=16, maximum=2048)
+        grid = whole_number("grid", grid, minimum=16, maximum=LARGEST_GRID)
         degree = whole_number("degree", degree, minimum=1, maximum=7)
         if splines is None:
             splines = max(degree + 2, min(grid // grid_per_spline, MOST_SPLINES))

@@ -114,7 +114,7 @@ def _points_of(law: Marginal) -> tuple[FloatArray, FloatArray]:
     """
     score = np.linspace(-REACH, REACH, POINTS)
     weights = np.exp(-0.5 * score**2)
-    # The outermost point stands for what lies beyond, 1e-7.
+    # What lies beyond the outermost points, 1e-7, is left out.
     weights /= weights.sum()
     return np.asarray(law.ppf(_NORMAL.cdf(score))), weights
 
@@ -147,10 +147,12 @@ def _missing(velocity: VelocityField, source: Marginal, target: Marginal | None)
     x = source.ppf(levels)
     with np.errstate(all="ignore"):
         end = integrate(velocity, x, 0.0, 1.0, method="rk4", steps=96).x
-        gap = float(np.sqrt(np.mean((end - target.ppf(levels)) ** 2)))
+    gap = float(np.sqrt(np.mean((end - target.ppf(levels)) ** 2)))
+    if not np.isfinite(gap):
+        return float("inf")
     # How far particles went, not how far they ended: they may return to where they were.
-    size = max(float(np.sqrt(np.mean(velocity(t, x) ** 2))) for t in (0.0, 1.0)) or 1.0
-    return gap / (MISSES * size) if np.isfinite(gap) else float("inf")
+    speeds = velocity(0.0, x), velocity(1.0, end)
+    return gap / (MISSES * (max(float(np.sqrt(np.mean(v**2))) for v in speeds) or 1.0))
 
 
 def _end_variance(

@@ -16,10 +16,13 @@ from recouple.flow import integrate
 from recouple.interpolant import LINEAR
 from recouple.inverse.dual import (
     FAR,
+    LARGEST_GRID,
+    LOOSE,
     NODES,
     Options,
     Problem,
     Stage,
+    decrement_for,
     density_on,
     descend,
     features_of,
@@ -51,6 +54,7 @@ LEAST_UNIT = 1e-2  # of the penalty, where the field's error does not reach: at 
 INCONSISTENT_FIELD, INCONSISTENT_SHARE, INCONSISTENT_ENDS = 0.3, 0.1, 0.1
 NOTICED = 0.02  # field consistency above which a plan that misses the field is worth a word
 GRID, MOST_GRID = 96, 256  # points a side by default, and at most for a narrow plan
+NO_GRID = "no grid resolves it: family='graph' or 'gaussian' may"
 NARROWEST = 1e-6  # 1 - correlation
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 EXACT = 1e-8  # error of the cdfs of a field without noise
@@ -147,9 +151,10 @@ def recover_on_line(
         )
         if needed > options.grid and not torn:
             reason = "the grid is too coarse for the plan that has this field"
+            advice = f"use grid={needed} or more" if needed <= LARGEST_GRID else NO_GRID
             message = (
                 f"the plan is narrower than the grid of {options.grid} points resolves: its own "
-                f"field is off by {consistency:.2g} of the field's size; use grid={needed} or more"
+                f"field is off by {consistency:.2g} of the field's size; {advice}"
             )
     elif ended != "converged":
         verdict, reason = "representative", "the work ended before the plan that fits was found"
@@ -237,10 +242,24 @@ class _Solution:
     mixture: MixturePlan | None = None
 
     @property
-    def objective(self) -> float:
-        """What the data cost: divergence from the reference plus the penalty, in nats."""
+    def regularization(self) -> float:
+        """The last lambda."""
+        return self.history[-1].regularization
+
+    def cost(self, regularization: float, units: FloatArray) -> float:
+        """Return what the data cost at a lambda: divergence from the reference plus penalty, nats.
+
+        Infinite where Newton's method does not get there from this solution.
+        """
         p = self.problem
-        return p.divergence + 0.5 * float(p.penalty @ p.theta**2)
+        dual, penalty = p.dual(), regularization * units
+        if regularization != self.regularization:
+            decrement = decrement_for(dual.theta, penalty, LOOSE)
+            stage = dual.solve(p.moments, penalty, decrement, 60, p.threads, None)
+            if stage.status != "converged":
+                return float("inf")
+            return stage.divergence + 0.5 * float(penalty @ dual.theta**2)
+        return p.divergence + 0.5 * float(penalty @ p.theta**2)
 
 
 def _solve_from(
@@ -289,36 +308,36 @@ def _solve_from(
         status="interrupted",
         message="stopped on request while a mixture was fitted: the plan from the product of ends",
     )
+    end = product.regularization
     try:
         fit = _mixture_of(layout, data, approximate, misfit, problem.moments.size)
+        # A mixture that is all but right needs little correction: what the data ask for, no more.
+        mixture = solve(
+            "mixture",
+            reference_of(fit.plan, problem),
+            _down_to(end) if automatic else np.array([10 * end, end]),
+            False,
+            (lambda reached: errors.left_by(reached) <= product.level) if automatic else None,
+        )
+        # Both at one lambda: that of the mixture may be larger, and nats fall with it.
+        costs = product.cost(end, errors.units), mixture.cost(end, errors.units)
     except KeyboardInterrupt:
         return stopped
-    masses = reference_of(fit.plan, problem)
-    end = product.history[-1].regularization
-    # A mixture that is all but right needs little correction: as much as the data ask for, no more.
-    mixture = solve(
-        "mixture",
-        masses,
-        _down_to(end) if automatic else np.array([10 * end, end]),
-        False,
-        (lambda reached: errors.left_by(reached) <= product.level) if automatic else None,
-    )
     if mixture.status == "interrupted":
         return stopped
     count = len(fit.plan.weights)
     lines = (
         f"Gaussian mixture of {count} fitted to the cdfs: misfit {fit.residual:.1e}, "
         f"BIC {fit.bic:.0f}",
-        f"nats to fit the data: {product.objective:.2g} from the product of the ends, "
-        f"{mixture.objective:.2g} from the mixture",
+        f"nats to fit the data: {costs[0]:.2g} from the product of the ends, "
+        f"{costs[1]:.2g} from the mixture",
     )
-    better = mixture.status == "converged" and mixture.objective < product.objective
+    better = mixture.status == "converged" and costs[1] < costs[0]
     if reference == "mixture":
         better = mixture.status == "converged"
     chosen, other = (mixture, product) if better else (product, mixture)
-    share = 1.0
-    if other.objective > 0:
-        share = min(1.0, float(np.sqrt(max(chosen.objective, 0.0) / other.objective)))
+    least, most = sorted(max(cost, 0.0) for cost in costs)
+    share = float(np.sqrt(least / most)) if 0 < most < np.inf else 1.0
     solved = chosen.problem
     if other.status == "converged":
         solved = replace(solved, rival=other.problem, rival_share=share)

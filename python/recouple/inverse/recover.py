@@ -79,8 +79,9 @@ def recover_plan(
         Pairs that carry the weights (8000), equally spaced times (8), test functions at each,
         final penalty. Each end is drawn from for eight times as many points.
     grid : int, optional
-        Points a side, N, by default 96 and up to 256 for plans of a correlation near 1; this and
-        the options down to ``steps`` are those of the line.
+        Points a side, N, by default 96 and up to 256 for plans that are narrow beside the reach of
+        their ends (correlation near 1, long tails); this and the options down to ``steps`` are
+        those of the line.
     times : int
         Number K of times, equally spaced in the angle at which X_t views the standardised plan.
     splines, degree : int

@@ -120,7 +120,9 @@ def _run(
     name: str, title: str, images: FloatArray, *, full: bool, seed: int, need: float,
     width: int, epochs: int, rate: float, heads: int,
 ) -> Experiment:  # fmt: skip
-    rows, gains, sliced, energy, near = [], [], [], [], []
+    rows, gains, near = [], [], []
+    kinds = ("network", "network, moments matched")
+    ratios: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     pictures: tuple[Any, ...] = ()
     side = int(np.sqrt(images.shape[1]))
     for run in range(3):
@@ -174,16 +176,23 @@ def _run(
                 _nearest(x, learn),
             )
             rows.append((f"{who}, run {run}", len(x), loss.get(who, float("nan")), *seen[who]))
-        matched, fit = seen["network, moments matched"], seen["Gaussian fit, exact field"]
-        sliced.append(matched[0] / fit[0])
-        energy.append(matched[1] / fit[1])
-        near.append(min(matched[2], seen["network"][2]) / _nearest(test, learn))
+        fit = seen["Gaussian fit, exact field"]
+        for kind in kinds:
+            ratios[kind].append((seen[kind][0] / fit[0], seen[kind][1] / fit[1]))
+        near.append(min(seen[kind][2] for kind in kinds) / _nearest(test, learn))
         if run == 0:
             pictures = tuple(
                 (who, (x[:36] + mean).reshape(-1, side, side))
                 for who, x in drawn.items()
                 if who != "network"
             )
+    checks = [
+        Check(f"{what} of the {kind} / the Gaussian fit's, mean", float(mean), "<= 1", mean <= 1)
+        for kind in reversed(kinds)
+        for what, mean in zip(
+            ("sliced W2", "energy distance"), np.mean(ratios[kind], axis=0), strict=True
+        )
+    ]
     return Experiment(
         name, title, seed,
         f"{_setting(full)}; m = {width}, {heads} heads, 80 % of {len(images)} images to train",
@@ -191,10 +200,7 @@ def _run(
                 "nearest training image"), tuple(rows)),),
         (Check("test loss below the Gaussian fit's, least of 3 runs", min(gains), f">= {need:g}",
                min(gains) >= need),
-         Check("sliced W2, moments matched / the Gaussian fit's, mean", float(np.mean(sliced)),
-               "<= 1", float(np.mean(sliced)) <= 1),
-         Check("energy distance, moments matched / the Gaussian fit's, mean",
-               float(np.mean(energy)), "<= 1", float(np.mean(energy)) <= 1),
+         *checks,
          Check("nearest training image / that of held-out images, least", min(near),
                ">= .9: no copying", min(near) >= 0.9)),
         pictures=pictures,
