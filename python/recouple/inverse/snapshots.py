@@ -31,6 +31,7 @@ from recouple.inverse.end import dimension_of
 from recouple.inverse.gaussian_data import recover_gaussian_from_snapshots
 from recouple.inverse.recovery import Recovery, finish, grid_plan, settings_of
 from recouple.inverse.reference import (
+    NARROW,
     SUFFICIENT,
     fit_mixture_to_cdfs,
     reference_of,
@@ -47,6 +48,7 @@ FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling varian
 GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the noise more
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried both
+MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
 FEWEST = 5  # snapshots, for a mixture to be tried
 LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
 WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
@@ -230,7 +232,7 @@ def recover_plan_from_snapshots(
                 f"Schroedinger coupling, {_per_moment(best, problem):.4f} from a mixture with the "
                 f"share {share:g} of it",
             )
-            fits = reference == "mixture" or bool(best.min() < plain.min())
+            fits = reference == "mixture" or bool(best.min() < (1 - MARGIN) * plain.min())
             scores = best if fits else plain
         path = FOLDS[: max(2, int(np.argmin(scores)) + 1)]
     if fits:
@@ -306,8 +308,8 @@ def _beside(problem: Problem, mixture: MixturePlan, share: float) -> Problem:
 def _mixture(t: FloatArray, laws: Sequence[Marginal], start: GridPlan) -> MixturePlan:
     """Return a Gaussian mixture fitted to quantiles of the snapshots, from a plan near it.
 
-    Where its components run along the diagonal, the likelihood does not bound their width from
-    below and the best fit often has none at all: it is the widest of the mixtures that fit as well.
+    Where a component runs along the diagonal, the likelihood may not bound its width from below,
+    and the best fit has none at all: then it is the widest of the mixtures that fit as well.
     """
     sizes = np.array([_size(law) or np.inf for law in laws])
     # The mean of F (1 - F) over levels is 1/6.
@@ -322,9 +324,13 @@ def _mixture(t: FloatArray, laws: Sequence[Marginal], start: GridPlan) -> Mixtur
         data=data,
     ).plan
     spacing = np.array([x[1] - x[0] for x in (start.x0, start.x1)])
+    flat = np.linalg.eigvalsh(plan.covs / np.outer(spacing, spacing))[:, :1, None] <= NARROW**2
+    if not flat.any():
+        return plan
     found, least = plan, np.inf
     for width in WIDTHS:
-        wide = widened(plan, width * spacing)
+        covs = np.where(flat, widened(plan, width * spacing).covs, plan.covs)
+        wide = MixturePlan(plan.weights, plan.means, covs)
         cdfs = [wide.marginal(float(s)).cdf(x) for s, x in zip(t, places, strict=True)]
         misfit = float(np.mean(np.square(np.array(cdfs) - LEVELS)))
         least = min(least, misfit)
