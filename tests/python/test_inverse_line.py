@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import recouple as rc
 from recouple import _core
+from recouple.inverse import graph as graph_module
 from recouple.inverse import line as line_module
 from recouple.inverse import snapshots as snapshots_module
 from recouple.inverse.atom import find_lines
-from recouple.inverse.dual import Options
+from recouple.inverse.dual import Options, descend
 from recouple.inverse.errorbar import cell_weights
 from recouple.inverse.graph import find_graph, recover_graph
 from recouple.inverse.noise import DURATION, LENGTH, WAVES, unit_shifts
@@ -344,6 +345,45 @@ def test_ctrl_c_in_the_fit_of_a_mixture_leaves_the_plan_found_so_far(
     assert rec.verdict == "representative"
     assert total_variation(rec.plan, THREE) < 0.1
     assert rec.settings["reference"] == "product"
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_ctrl_c_in_snapshots_is_a_status(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Call 1 starts the mixture, 2 solves from it, 3 asks what the reference's error does.
+    x0, x1 = THREE.sample(4000, 0)
+    times = np.linspace(0, 1, 5)
+    seen = [(1 - t) * x0 + t * x1 for t in times]
+    calls = []
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        found = descend(*arguments)
+        return (*found[:2], "interrupted", "stopped") if len(calls) == call else found
+
+    monkeypatch.setattr(snapshots_module, "descend", counted)
+    rec = rc.recover_plan_from_snapshots(times, seen, grid=32, reference="mixture")
+    assert rec.status == "interrupted"
+    assert total_variation(rec.plan, THREE) < 0.3
+    assert len(calls) == call
+
+
+def test_two_snapshots_say_nothing_of_the_correlation() -> None:
+    x0, x1 = rc.GaussianPlan(0, 0, 1, 0.8, 1).sample(4000, 0)
+    for times in ([0.0, 1.0], [0.4, 0.6]):
+        seen = [(1 - t) * x0 + t * x1 for t in times]
+        bar = rc.recover_plan_from_snapshots(times, seen, grid=32).error_bars["correlation"]
+        low, high = bar.interval(0.9)
+        assert low < 0.8 < high
+
+
+def test_a_field_off_by_a_factor_is_missed_by_that_much() -> None:
+    # Far and narrow target: at t = 1 the field is steep where no particle is.
+    plan = rc.GaussianPlan(0.0, 3.0, 1.0, -0.1, 0.01)
+    field = rc.velocity_field(plan)
+    off = rc.as_field(lambda t, x: 1.05 * field(t, x), dim=1)
+    missed = graph_module._missing(off, plan.source, plan.target)
+    # The flow of 1.05 v ends 5% too far.
+    assert 0.02 < missed < 0.2
 
 
 def test_a_grid_too_coarse_for_the_plan_is_named() -> None:

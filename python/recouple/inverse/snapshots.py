@@ -18,6 +18,7 @@ from recouple.inverse.dual import (
     TIGHT,
     Options,
     Problem,
+    Stage,
     decrement_for,
     density_on,
     descend,
@@ -45,6 +46,8 @@ from recouple.progress import Progress, progress_callback
 MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
 FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
+NEAR = 4  # of FOLDS, at which a plan is near enough to start a mixture from
+MOST_CORRELATION = 0.98  # of a reference
 GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the noise more
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried both
@@ -235,24 +238,40 @@ def recover_plan_from_snapshots(
             fits = reference == "mixture" or bool(best.min() < (1 - MARGIN) * plain.min())
             scores = best if fits else plain
         path = FOLDS[: max(2, int(np.argmin(scores)) + 1)]
+    begun: tuple[Problem, tuple[Stage, ...], str, str] | None = None
     if fits:
-        start = descend(problem, FOLDS[: FOLDS.size // 2 + 1], variance + floor, False, None)[0]
-        mixture = _mixture(t, laws, grid_plan(start))
-        problem = _beside(problem, mixture, share)
-        named = "mixture"
-    problem, history, status, message = descend(
+        near, stages, ended, word = descend(
+            problem, FOLDS[: NEAR + 1], variance + floor, False, None
+        )
+        try:
+            if ended == "converged":
+                mixture = _mixture(t, laws, grid_plan(near))
+                problem, named = _beside(problem, mixture, share), "mixture"
+            else:
+                begun = near, stages, ended, word
+        except KeyboardInterrupt:
+            word = "stopped on request while a mixture was fitted"
+            begun = near, stages, "interrupted", word
+    problem, history, status, message = begun or descend(
         problem, path, variance + floor, False, None if chosen else callback
     )
     if chosen and status == "converged":
         message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
-    if named in ("schroedinger", "mixture") and len(history) > 1:
+    if named in ("schroedinger", "mixture") and len(history) > 1 and status == "converged":
         # The reference is read off the data: so is its error.
         away = 1.0 if correlation < 0 else -1.0
         if mixture is not None and mixture.correlation != correlation:
             away = float(np.sign(correlation - mixture.correlation))
-        other = _tied(problem, masses, correlation + away * doubt)
-        rival = descend(other, path[-2:], variance + floor, False, None)[0]
-        problem = replace(problem, rival=rival, rival_share=1.0)
+        doubted = np.clip(correlation + away * doubt, -MOST_CORRELATION, MOST_CORRELATION)
+        other = _tied(problem, masses, float(doubted))
+        try:
+            rival, _, ended, _ = descend(other, path[-2:], variance + floor, False, None)
+        except KeyboardInterrupt:
+            ended = "interrupted"
+        if ended == "interrupted" and status == "converged":
+            status, message = ended, "stopped on request: error bars lack the reference's part"
+        elif ended == "converged":
+            problem = replace(problem, rival=rival, rival_share=1.0)
     if status == "converged" and sampled:
         status, message = _consistency(problem, floor, message)
     if sampled and bootstrap and status == "converged":
@@ -344,8 +363,11 @@ def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]
     """Correlation of the ends from the variances of X_t, and its standard error.
 
     Var X_t = (1-t)^2 Var X0 + 2 t (1-t) Cov(X0, X1) + t^2 Var X1, by least squares weighted by the
-    sampling error of each variance: for normal plans as good as any estimator.
+    sampling error of each variance: for normal plans as good as any estimator. Fewer than three
+    times tell nothing: 0 with an error of 1.
     """
+    if len(t) < 3:
+        return 0.0, 1.0
     found = [_variance(law) for law in laws]
     variance = np.array([v for v, _ in found])
     error = np.array([e for _, e in found])
@@ -354,11 +376,12 @@ def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]
 
     def of(path: FloatArray) -> float:
         v0, c, v1 = np.linalg.lstsq(basis, path / scale, rcond=None)[0]
-        return float(np.clip(c / np.sqrt(v0 * v1), -0.98, 0.98)) if min(v0, v1) > 0 else 0.0
+        return float(c / np.sqrt(v0 * v1)) if min(v0, v1) > 0 else 0.0
 
     rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
     drawn = variance + error * rng.normal(size=(200, len(t)))
-    return of(variance), float(np.std([of(path) for path in drawn]))
+    doubt = min(1.0, float(np.std([of(path) for path in drawn])))
+    return float(np.clip(of(variance), -MOST_CORRELATION, MOST_CORRELATION)), doubt
 
 
 def _variance(law: Marginal) -> tuple[float, float]:
@@ -523,11 +546,13 @@ def _held_out_scores(
                 error = float(np.sum(misfit**2 / (data[held][1] + floor)))
                 error = error if stage.status == "converged" else np.inf
                 scores[which, i] += error
+                if which == 0 and i <= NEAR:
+                    near = grid_plan(replace(start, theta=dual.theta))
                 if error < least:
-                    least, near = error, grid_plan(replace(start, theta=dual.theta))
+                    least = error
                 elif error > GIVEN_UP * least:
                     scores[which, i + 1 :] = np.inf
                     break
     if progress is not None:
-        progress(done, done)
+        progress(2 * rounds * len(FOLDS), 2 * rounds * len(FOLDS))
     return scores
