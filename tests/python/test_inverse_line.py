@@ -14,6 +14,7 @@ from recouple import _core
 from recouple.inverse import graph as graph_module
 from recouple.inverse import line as line_module
 from recouple.inverse import snapshots as snapshots_module
+from recouple.inverse import tracing
 from recouple.inverse.atom import find_lines
 from recouple.inverse.dual import Options, descend
 from recouple.inverse.errorbar import cell_weights
@@ -184,10 +185,10 @@ def test_the_noise_model_is_what_an_error_of_the_field_does() -> None:
     plan = rc.GaussianPlan(0, 0, 1, 0.3, 1.5)
     exact = rc.velocity_field(plan)
     options = Options.checked(48, 25, None, 5, None, 1e-6, 1, grid_per_spline=2)
-    start, end = line_module._trajectories(exact, plan.source, options, 96)
-    layout = line_module._layout(start, end, end[6:8], options)
-    paths, speeds = line_module._along(exact, start[8:], layout, options, 96)
-    arguments = (layout.times, paths, speeds, line_module.LEVELS, layout.nodes, layout.features, 5)
+    start, end = tracing.trajectories(exact, plan.source, options, 96)
+    layout = tracing.layout_of(start, end, end[6:8], options)
+    paths, speeds = tracing.along(exact, start[8:], layout, options, 96)
+    arguments = (layout.times, paths, speeds, tracing.LEVELS, layout.nodes, layout.features, 5)
     wave = (np.random.default_rng(0).normal(size=(WAVES, 2)) / [DURATION, LENGTH])[7]
     size = 1e-4
 
@@ -199,7 +200,7 @@ def test_the_noise_model_is_what_an_error_of_the_field_does() -> None:
     for target in (None, plan.target):
         shifts, _ = unit_shifts(*arguments, two_sided=target is not None)
         data = [
-            line_module._data(rc.as_field(f), plan.source, target, layout, options, 96).moments
+            tracing.data_of(rc.as_field(f), plan.source, target, layout, options, 96).moments
             for f in (exact, disturbed)
         ]
         change = (data[1] - data[0]) / size

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple import _core
 from recouple.arguments import FloatArray, frozen, real_number, whole_number
-from recouple.field import VelocityField, velocity_field
-from recouple.flow import integrate
-from recouple.interpolant import LINEAR
+from recouple.field import VelocityField
 from recouple.inverse.dual import (
     FAR,
     LARGEST_GRID,
     LOOSE,
-    NODES,
     Options,
     Problem,
     Stage,
     decrement_for,
     density_on,
     descend,
-    features_of,
-    grid_masses,
-    knots_over,
     read_law,
     smooth_law,
 )
 from recouple.inverse.moment import MixedMoments, bernstein_fits
 from recouple.inverse.noise import unit_shifts
 from recouple.inverse.recovery import (
-    TAILS,
     Recovery,
     finish,
     grid_plan,
@@ -42,6 +34,16 @@ from recouple.inverse.recovery import (
     verdict_of,
 )
 from recouple.inverse.reference import CdfFit, fit_mixture_to_cdfs, reference_of, schroedinger
+from recouple.inverse.tracing import (
+    LEVELS,
+    Data,
+    Layout,
+    along,
+    data_of,
+    field_consistency,
+    layout_of,
+    trajectories,
+)
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan, MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
@@ -59,7 +61,6 @@ NARROWEST = 1e-6  # 1 - correlation
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 EXACT = 1e-8  # error of the cdfs of a field without noise
 MOST_MOMENTS = 8  # order of the mixed moments kept: the conditioning doubles with every order
-LEVELS = (np.arange(200) + 0.5) / 200  # of the trajectories on which fields are compared
 
 
 def recover_on_line(
@@ -96,14 +97,14 @@ def recover_on_line(
     law1 = None if given1 is None else smooth_law("target", given1)
     callback = progress_callback(progress, "recover_plan")
 
-    start, end = _trajectories(velocity, law0, options, steps)
+    start, end = trajectories(velocity, law0, options, steps)
     ends1 = end[6:8] if law1 is None else law1.ppf(np.array([options.tail, 1 - options.tail]))
     needed = _points_across(velocity, start, end, ends1)
     if grid is None and needed > GRID:
         options = Options.checked(min(needed, MOST_GRID), *choices, grid_per_spline=2)
-    layout = _layout(start, end, ends1, options)
-    data = _data(velocity, law0, law1, layout, options, steps)
-    paths, speeds = _along(velocity, start[8:], layout, options, steps)
+    layout = layout_of(start, end, ends1, options)
+    data = data_of(velocity, law0, law1, layout, options, steps)
+    paths, speeds = along(velocity, start[8:], layout, options, steps)
     shifts, closing = unit_shifts(
         layout.times,
         paths,
@@ -137,7 +138,7 @@ def recover_on_line(
     problem = replace(problem, shifts=frozen(found * shifts))
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
     recovered = grid_plan(problem)
-    consistency = _field_consistency(recovered, paths, speeds, layout)
+    consistency = field_consistency(recovered, paths, speeds, layout)
     sound = _consistent(consistency, speeds, recovered, data.mismatch)
     torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
     if ended != "interrupted" and (torn or (ended == "converged" and not sound)):
@@ -265,8 +266,8 @@ class _Solution:
 def _solve_from(
     reference: str | Plan,
     problem: Problem,
-    data: _Data,
-    layout: _Layout,
+    data: Data,
+    layout: Layout,
     options: Options,
     errors: _Errors,
     progress: Callable[[int, int], None] | None,
@@ -351,9 +352,7 @@ def _solve_from(
     )
 
 
-def _mixture_of(
-    layout: _Layout, data: _Data, near: GridPlan, misfit: float, moments: int
-) -> CdfFit:
+def _mixture_of(layout: Layout, data: Data, near: GridPlan, misfit: float, moments: int) -> CdfFit:
     """Return the Gaussian mixture fitted to the cdfs, at every third of their nodes."""
     places = [x[::3] for x in layout.nodes]
     return fit_mixture_to_cdfs(
@@ -390,19 +389,6 @@ def _bernstein_correlation(fits: MixedMoments) -> float:
     return float(covariance / spread)
 
 
-def _along(
-    field: VelocityField, x: FloatArray, layout: _Layout, options: Options, steps: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return the trajectories from x at the layout's times, and the field along them."""
-    paths, speeds = [], []
-    for before, t in zip([0.0, *layout.times[:-1]], layout.times, strict=True):
-        if t > before:
-            x = _sweep(field, np.array([before, t]), [x, x[:0]], steps, options.threads)[0]
-        paths.append(x)
-        speeds.append(field(float(t), x))
-    return np.array(paths), np.array(speeds)
-
-
 def _consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float | None) -> bool:
     """Whether the misfit is one that an imperfect teacher of the right problem shows."""
     moved = (plan.x1[None, :] - plan.x0[:, None]) ** 2
@@ -425,166 +411,3 @@ def _down_to(end: float) -> FloatArray:
     """Return a coarse path of lambda that ends at ``end``."""
     count = max(2, 1 + int(np.ceil(np.log10(LAMBDA_FIRST / end))))
     return np.geomspace(end * 10.0 ** (count - 1), end, count)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where the problem is discretised: the grid, the times, and the knots at each time."""
-
-    x0: FloatArray
-    x1: FloatArray
-    times: FloatArray
-    knots: FloatArray
-    features: list[_core.SplineFeatures]
-    nodes: list[FloatArray]  # abscissae of each time's cdf
-
-
-@dataclass(frozen=True)
-class _Data:
-    """What the flow of v tells: the end masses and the moments of every p_t."""
-
-    mass0: FloatArray
-    mass1: FloatArray
-    moments: FloatArray
-    cdf: list[FloatArray]  # of X_t at the nodes, both readings together
-    mismatch: float | None
-
-
-def _sweep(
-    field: VelocityField,
-    times: FloatArray,
-    groups: Sequence[FloatArray],
-    steps: int,
-    threads: int,
-) -> list[FloatArray]:
-    """Carry the points of each time along the flow to the last of ``times``.
-
-    All points in flight share their time, so a step is one call of the field.
-    """
-    moving = groups[0]
-    for before, after, joining in zip(times[:-1], times[1:], groups[1:], strict=True):
-        some = max(1, int(np.ceil(steps * abs(after - before) - 1e-9)))
-        moving = integrate(
-            field, moving, before, after, method="rk4", steps=some, num_threads=threads or None
-        ).x
-        if not np.isfinite(moving).all():
-            raise ValueError(
-                "field must carry points to finite places: a trajectory leaves the numbers "
-                f"between t = {min(before, after):.4g} and t = {max(before, after):.4g}"
-            )
-        moving = np.concatenate([moving, joining])
-    sizes = np.cumsum([len(g) for g in groups])[:-1]
-    return np.split(moving, sizes)
-
-
-def _trajectories(
-    field: VelocityField, source: Marginal, options: Options, steps: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return the source's quantiles at LEVELS and its tails, at time 0 and carried to time 1."""
-    levels = np.concatenate([TAILS, 1 - TAILS, [options.tail, 1 - options.tail], LEVELS])
-    start = source.ppf(levels)
-    _check_values(field, np.zeros(1), [start])
-    times = np.array([0.0, 1.0])
-    return start, _sweep(field, times, [start, start[:0]], steps, options.threads)[0]
-
-
-def _layout(start: FloatArray, end: FloatArray, ends1: FloatArray, options: Options) -> _Layout:
-    ends0 = start[6:8]
-    if not ends0[1] > ends0[0] or not ends1[1] > ends1[0]:
-        raise ValueError(
-            f"source and target must spread over an interval, got {ends0.tolist()} at time 0 and "
-            f"{ends1.tolist()} at time 1"
-        )
-    x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (ends0, ends1))
-    # Equal angles of view: X_t looks at the standardised plan along (1-t) s0 : t s1.
-    scale0, scale1 = np.std(start[8:]), np.std(end[8:])
-    angle = np.linspace(0, np.pi / 2, options.times)
-    times = np.sin(angle) * scale0 / (np.sin(angle) * scale0 + np.cos(angle) * scale1)
-    times[0], times[-1] = 0.0, 1.0
-    knots = knots_over(times, ends0, ends1, options)
-    features = features_of(times, knots)
-    return _Layout(
-        x0, x1, times, knots, features, [_core.moment_abscissae(f, NODES) for f in features]
-    )
-
-
-def _data(
-    field: VelocityField,
-    source: Marginal,
-    target: Marginal | None,
-    layout: _Layout,
-    options: Options,
-    steps: int,
-) -> _Data:
-    times, nodes, threads = layout.times, layout.nodes, options.threads
-    _check_values(field, times, nodes)
-
-    # Cells of the grid around x1 go along with the nodes of time 1: they give p_1 if need be.
-    half = 0.5 * (layout.x1[1] - layout.x1[0])
-    edges = np.concatenate([layout.x1 - half, [layout.x1[-1] + half]])
-    last = np.concatenate([nodes[-1], edges])
-    at0 = _sweep(field, times[::-1], [last, *nodes[-2::-1]], steps, threads)[::-1]
-    at0[-1], edges = np.split(at0[-1], [len(nodes[-1])])
-    cdf0 = [source.cdf(x) for x in at0]
-    from0 = _moments(layout, options, cdf0)
-    mass0 = grid_masses("source", source, layout.x0)
-    if target is None:
-        mass1 = _cell_masses(source.cdf(edges), source.sf(edges))
-        return _Data(mass0, mass1, from0, cdf0, None)
-
-    cdf1 = [target.cdf(x) for x in _sweep(field, times, nodes, steps, threads)]
-    # Errors grow along the way: each end counts by the other's squared distance.
-    share = (1 - times) ** 2 / ((1 - times) ** 2 + times**2)
-    both = [w * f0 + (1 - w) * f1 for w, f0, f1 in zip(share, cdf0, cdf1, strict=True)]
-    # The gap belongs to a trajectory, whatever its time: averaged over what mass goes there.
-    gap, weight = 0.0, 0.0
-    for x, f0, f1, f in zip(nodes, cdf0, cdf1, both, strict=True):
-        w = np.gradient(f, x)
-        gap, weight = gap + float(w @ (f0 - f1) ** 2), weight + float(w.sum())
-    return _Data(
-        mass0,
-        grid_masses("target", target, layout.x1),
-        _moments(layout, options, both),
-        both,
-        float(np.sqrt(gap / weight)),
-    )
-
-
-def _moments(layout: _Layout, options: Options, cdfs: Sequence[FloatArray]) -> FloatArray:
-    return np.concatenate(
-        [
-            _core.spline_moments_of_cdf(f, options.degree, NODES, cdf)
-            for f, cdf in zip(layout.features, cdfs, strict=True)
-        ]
-    )
-
-
-def _check_values(field: VelocityField, times: FloatArray, groups: Sequence[FloatArray]) -> None:
-    for t, x in zip(times, groups, strict=True):
-        v = field(float(t), x)
-        bad = np.flatnonzero(~np.isfinite(v))
-        if bad.size:
-            i = bad[0]
-            raise ValueError(f"field must be finite, got {v[i]} at t = {t:.6g}, x = {x[i]:.6g}")
-
-
-def _cell_masses(cdf: FloatArray, sf: FloatArray) -> FloatArray:
-    """Point masses h p(x_j) from the cdf at the cell edges, to fourth order.
-
-    Differences are taken of the cdf below the median and of the survival function above, so that
-    neither tail cancels.
-    """
-    cells = np.where(cdf[1:] < 0.5, np.diff(cdf), -np.diff(sf))
-    padded = np.concatenate([[0.0], cells, [0.0]])
-    points: FloatArray = cells - (padded[2:] - 2 * cells + padded[:-2]) / 24
-    return np.where(points > 0, points, np.maximum(cells, 0.0))
-
-
-def _field_consistency(
-    plan: GridPlan, paths: FloatArray, speeds: FloatArray, layout: _Layout
-) -> float:
-    """Return sqrt(E|v_plan - v|^2 / E|v|^2) along the trajectories of v."""
-    recovered = velocity_field(plan, LINEAR)
-    gaps = [recovered(float(t), x) - v for t, x, v in zip(layout.times, paths, speeds, strict=True)]
-    total = float(np.sum(speeds**2))
-    return float(np.sqrt(np.sum(np.square(gaps)) / total)) if total > 0 else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,6 @@ from recouple.arguments import FloatArray, frozen, real_array, whole_number
 from recouple.inverse.atom import atoms_recovery, find_lines
 from recouple.inverse.dual import (
     LOOSE,
-    NODES,
-    TIGHT,
     Options,
     Problem,
     Stage,
@@ -30,32 +28,30 @@ from recouple.inverse.dual import (
 )
 from recouple.inverse.end import dimension_of
 from recouple.inverse.gaussian_data import recover_gaussian_from_snapshots
+from recouple.inverse.held_out import (
+    FOLDS,
+    NEAR,
+    SHARES,
+    beside,
+    effective_size,
+    held_out_scores,
+    mixture_of,
+    snapshot_moments,
+)
 from recouple.inverse.recovery import Recovery, finish, grid_plan, settings_of
 from recouple.inverse.reference import (
-    NARROW,
-    SUFFICIENT,
-    fit_mixture_to_cdfs,
-    reference_of,
     schroedinger,
-    widened,
 )
 from recouple.marginal import Empirical, Histogram, Marginal, NormalMixture, as_marginal
-from recouple.plan import GridPlan, MixturePlan, Plan
+from recouple.plan import MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
 
 MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
-FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
-NEAR = 4  # of FOLDS, at which a plan is near enough to start a mixture from
 MOST_CORRELATION = 0.98  # of a reference
-GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the noise more
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
-SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried both
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
 FEWEST = 5  # snapshots, for a mixture to be tried
-LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
-WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
-RESOLVED = 20  # directions, about, that a snapshot resolves
 
 
 def recover_plan_from_snapshots(
@@ -200,7 +196,7 @@ def recover_plan_from_snapshots(
     x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (box0, box1))
     masses = np.outer(grid_masses("source", ends[0], x0), grid_masses("target", ends[1], x1))
     knots = knots_over(t, box0, box1, options)
-    moments, variance = _snapshot_moments(features_of(t, knots), options.degree, laws)
+    moments, variance = snapshot_moments(features_of(t, knots), options.degree, laws)
     variance = variance + np.repeat(extra**2, options.splines)
     problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
     correlation, doubt = _correlation(t, laws)
@@ -226,7 +222,7 @@ def recover_plan_from_snapshots(
         first = above if above.size else [10 * options.regularization]
         path = np.append(first, options.regularization)
     elif sampled:
-        plain, *mixed = _held_out_scores(problem, laws, floor, callback, mixture=fits)
+        plain, *mixed = held_out_scores(problem, laws, floor, callback, mixture=fits)
         scores = plain
         if fits:
             share, best = min(zip(SHARES, mixed, strict=True), key=lambda pair: pair[1].min())
@@ -245,8 +241,8 @@ def recover_plan_from_snapshots(
         )
         try:
             if ended == "converged":
-                mixture = _mixture(t, laws, grid_plan(near))
-                problem, named = _beside(problem, mixture, share), "mixture"
+                mixture = mixture_of(t, laws, grid_plan(near))
+                problem, named = beside(problem, mixture, share), "mixture"
             else:
                 begun = near, stages, ended, word
         except KeyboardInterrupt:
@@ -275,7 +271,7 @@ def recover_plan_from_snapshots(
     if status == "converged" and sampled:
         status, message = _consistency(problem, floor, message)
     if sampled and bootstrap and status == "converged":
-        sizes = [_size(law) for law in laws]
+        sizes = [effective_size(law) for law in laws]
         problem = replace(problem, replicas=_replicas(problem, floor, sizes, bootstrap))
     reason = (
         f"{len(t)} times fix the mixed moments E[X0^i X1^j] up to order {len(t) - 1} and no plan: "
@@ -319,46 +315,6 @@ def _per_moment(scores: FloatArray, problem: Problem) -> float:
     return float(np.sqrt(scores.min() / (2 * problem.moments.size)))
 
 
-def _beside(problem: Problem, mixture: MixturePlan, share: float) -> Problem:
-    """Return the problem with a mixture for a reference, and a share of the one it had."""
-    return replace(problem, reference=frozen(reference_of(mixture, problem, share)))
-
-
-def _mixture(t: FloatArray, laws: Sequence[Marginal], start: GridPlan) -> MixturePlan:
-    """Return a Gaussian mixture fitted to quantiles of the snapshots, from a plan near it.
-
-    Where a component runs along the diagonal, the likelihood may not bound its width from below,
-    and the best fit has none at all: then it is the widest of the mixtures that fit as well.
-    """
-    sizes = np.array([_size(law) or np.inf for law in laws])
-    # The mean of F (1 - F) over levels is 1/6.
-    error = float(np.sqrt(np.mean(1 / sizes) / 6))
-    places, data = [law.ppf(LEVELS) for law in laws], RESOLVED * len(t)
-    plan = fit_mixture_to_cdfs(
-        np.repeat(t, len(LEVELS)),
-        np.concatenate(places),
-        np.tile(LEVELS, len(t)),
-        (start.x0, start.x1, start.mass),
-        error / SUFFICIENT,
-        data=data,
-    ).plan
-    spacing = np.array([x[1] - x[0] for x in (start.x0, start.x1)])
-    flat = np.linalg.eigvalsh(plan.covs / np.outer(spacing, spacing))[:, :1, None] <= NARROW**2
-    if not flat.any():
-        return plan
-    found, least = plan, np.inf
-    for width in WIDTHS:
-        covs = np.where(flat, widened(plan, width * spacing).covs, plan.covs)
-        wide = MixturePlan(plan.weights, plan.means, covs)
-        cdfs = [wide.marginal(float(s)).cdf(x) for s, x in zip(t, places, strict=True)]
-        misfit = float(np.mean(np.square(np.array(cdfs) - LEVELS)))
-        least = min(least, misfit)
-        if misfit > least * (1 + 1 / data):  # one unit of the likelihood ratio
-            break
-        found = wide
-    return found
-
-
 def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]:
     """Correlation of the ends from the variances of X_t, and its standard error.
 
@@ -392,11 +348,6 @@ def _variance(law: Marginal) -> tuple[float, float]:
     share = float(np.sum(law.weights**2))
     fourth = float(law.weights @ (law.values - float(law.mean())) ** 4)
     return square / (1 - share), float(np.sqrt(max(fourth - square**2, 0.0) * share))
-
-
-def _size(law: Marginal) -> int | None:
-    """Effective number of samples of a snapshot; None for a law."""
-    return round(1 / float(np.sum(law.weights**2))) if isinstance(law, Empirical) else None
 
 
 def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str, str]:
@@ -474,85 +425,3 @@ def _end_law(
     variance = np.polyval(np.polyfit(t, variances, min(2, len(t) - 1)), end)
     spread = np.sqrt(variance if variance > 0 else variances.max())
     return NormalMixture(np.ones(1), np.array([mean]), np.array([spread]))
-
-
-def _snapshot_moments(
-    features: Sequence[_core.SplineFeatures], degree: int, laws: Sequence[Marginal]
-) -> tuple[FloatArray, FloatArray]:
-    means, variances = [], []
-    for f, law in zip(features, laws, strict=True):
-        if isinstance(law, Empirical):
-            values = np.ascontiguousarray(law.values)
-            mean, variance = _core.spline_moments_of_samples(
-                f, degree, values, np.ascontiguousarray(law.weights)
-            )
-        else:
-            cdf = law.cdf(_core.moment_abscissae(f, NODES))
-            mean = _core.spline_moments_of_cdf(f, degree, NODES, cdf)
-            variance = np.zeros_like(mean)
-        means.append(mean)
-        variances.append(variance)
-    return np.concatenate(means), np.concatenate(variances)
-
-
-def _held_out_scores(
-    problem: Problem,
-    laws: Sequence[Marginal],
-    floor: FloatArray,
-    progress: Callable[[int, int], None] | None,
-    *,
-    mixture: bool,
-) -> FloatArray:
-    """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other.
-
-    From the problem's reference; and, if asked, from a mixture fitted to the same half, with each
-    of SHARES of that reference: one row each.
-    """
-    halves: list[list[Marginal]] = [[], []]
-    rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
-    for law in laws:
-        if not isinstance(law, Empirical) or len(law.values) < 4:
-            halves[0].append(law)
-            halves[1].append(law)
-            continue
-        side = rng.permutation(len(law.values)) % 2
-        for half in (0, 1):
-            chosen = side == half
-            halves[half].append(Empirical(law.values[chosen], law.weights[chosen]))
-    features = features_of(problem.times, problem.knots)
-    data = [_snapshot_moments(features, problem.degree, half) for half in halves]
-    rounds = 1 + len(SHARES) if mixture else 1
-    scores = np.zeros((rounds, len(FOLDS)))
-    done = 0
-    for fitted, held in ((0, 1), (1, 0)):
-        moments, variance = data[fitted]
-        start = problem
-        near = grid_plan(problem)
-        for which in range(rounds):
-            if which == 1:
-                found = _mixture(problem.times, halves[fitted], near)
-            if which > 0:
-                start = _beside(problem, found, SHARES[which - 1])
-            dual = start.dual()
-            least = np.inf
-            for i, multiple in enumerate(FOLDS):
-                if progress is not None:
-                    progress(done, 2 * rounds * len(FOLDS))
-                done += 1
-                penalty = multiple * (variance + floor)
-                decrement = decrement_for(dual.theta, penalty, TIGHT)
-                stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
-                misfit = dual.moments(problem.threads) - data[held][0]
-                error = float(np.sum(misfit**2 / (data[held][1] + floor)))
-                error = error if stage.status == "converged" else np.inf
-                scores[which, i] += error
-                if which == 0 and i <= NEAR:
-                    near = grid_plan(replace(start, theta=dual.theta))
-                if error < least:
-                    least = error
-                elif error > GIVEN_UP * least:
-                    scores[which, i + 1 :] = np.inf
-                    break
-    if progress is not None:
-        progress(2 * rounds * len(FOLDS), 2 * rounds * len(FOLDS))
-    return scores

@@ -1,0 +1,164 @@
+"""Snapshots judged by snapshots: penalties and references by what one half says of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from recouple import _core
+from recouple.arguments import FloatArray, frozen
+from recouple.inverse.dual import (
+    NODES,
+    TIGHT,
+    Problem,
+    decrement_for,
+    features_of,
+)
+from recouple.inverse.recovery import grid_plan
+from recouple.inverse.reference import (
+    NARROW,
+    SUFFICIENT,
+    fit_mixture_to_cdfs,
+    reference_of,
+    widened,
+)
+from recouple.marginal import Empirical, Marginal
+from recouple.plan import GridPlan, MixturePlan
+
+FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
+NEAR = 4  # of FOLDS, at which a plan is near enough to start a mixture from
+GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the noise more
+SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried both
+LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
+WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
+RESOLVED = 20  # directions, about, that a snapshot resolves
+
+
+def held_out_scores(
+    problem: Problem,
+    laws: Sequence[Marginal],
+    floor: FloatArray,
+    progress: Callable[[int, int], None] | None,
+    *,
+    mixture: bool,
+) -> FloatArray:
+    """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other.
+
+    From the problem's reference; and, if asked, from a mixture fitted to the same half, with each
+    of SHARES of that reference: one row each.
+    """
+    halves: list[list[Marginal]] = [[], []]
+    rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
+    for law in laws:
+        if not isinstance(law, Empirical) or len(law.values) < 4:
+            halves[0].append(law)
+            halves[1].append(law)
+            continue
+        side = rng.permutation(len(law.values)) % 2
+        for half in (0, 1):
+            chosen = side == half
+            halves[half].append(Empirical(law.values[chosen], law.weights[chosen]))
+    features = features_of(problem.times, problem.knots)
+    data = [snapshot_moments(features, problem.degree, half) for half in halves]
+    rounds = 1 + len(SHARES) if mixture else 1
+    scores = np.zeros((rounds, len(FOLDS)))
+    done = 0
+    for fitted, held in ((0, 1), (1, 0)):
+        moments, variance = data[fitted]
+        start = problem
+        near = grid_plan(problem)
+        for which in range(rounds):
+            if which == 1:
+                found = mixture_of(problem.times, halves[fitted], near)
+            if which > 0:
+                start = beside(problem, found, SHARES[which - 1])
+            dual = start.dual()
+            least = np.inf
+            for i, multiple in enumerate(FOLDS):
+                if progress is not None:
+                    progress(done, 2 * rounds * len(FOLDS))
+                done += 1
+                penalty = multiple * (variance + floor)
+                decrement = decrement_for(dual.theta, penalty, TIGHT)
+                stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
+                misfit = dual.moments(problem.threads) - data[held][0]
+                error = float(np.sum(misfit**2 / (data[held][1] + floor)))
+                error = error if stage.status == "converged" else np.inf
+                scores[which, i] += error
+                if which == 0 and i <= NEAR:
+                    near = grid_plan(replace(start, theta=dual.theta))
+                if error < least:
+                    least = error
+                elif error > GIVEN_UP * least:
+                    scores[which, i + 1 :] = np.inf
+                    break
+    if progress is not None:
+        progress(2 * rounds * len(FOLDS), 2 * rounds * len(FOLDS))
+    return scores
+
+
+def mixture_of(t: FloatArray, laws: Sequence[Marginal], start: GridPlan) -> MixturePlan:
+    """Return a Gaussian mixture fitted to quantiles of the snapshots, from a plan near it.
+
+    Where a component runs along the diagonal, the likelihood may not bound its width from below,
+    and the best fit has none at all: then it is the widest of the mixtures that fit as well.
+    """
+    sizes = np.array([effective_size(law) or np.inf for law in laws])
+    # The mean of F (1 - F) over levels is 1/6.
+    error = float(np.sqrt(np.mean(1 / sizes) / 6))
+    places, data = [law.ppf(LEVELS) for law in laws], RESOLVED * len(t)
+    plan = fit_mixture_to_cdfs(
+        np.repeat(t, len(LEVELS)),
+        np.concatenate(places),
+        np.tile(LEVELS, len(t)),
+        (start.x0, start.x1, start.mass),
+        error / SUFFICIENT,
+        data=data,
+    ).plan
+    spacing = np.array([x[1] - x[0] for x in (start.x0, start.x1)])
+    flat = np.linalg.eigvalsh(plan.covs / np.outer(spacing, spacing))[:, :1, None] <= NARROW**2
+    if not flat.any():
+        return plan
+    found, least = plan, np.inf
+    for width in WIDTHS:
+        covs = np.where(flat, widened(plan, width * spacing).covs, plan.covs)
+        wide = MixturePlan(plan.weights, plan.means, covs)
+        cdfs = [wide.marginal(float(s)).cdf(x) for s, x in zip(t, places, strict=True)]
+        misfit = float(np.mean(np.square(np.array(cdfs) - LEVELS)))
+        least = min(least, misfit)
+        if misfit > least * (1 + 1 / data):  # one unit of the likelihood ratio
+            break
+        found = wide
+    return found
+
+
+def beside(problem: Problem, mixture: MixturePlan, share: float) -> Problem:
+    """Return the problem with a mixture for a reference, and a share of the one it had."""
+    return replace(problem, reference=frozen(reference_of(mixture, problem, share)))
+
+
+def snapshot_moments(
+    features: Sequence[_core.SplineFeatures], degree: int, laws: Sequence[Marginal]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the moments of all snapshots and the variances of their sampling."""
+    means, variances = [], []
+    for f, law in zip(features, laws, strict=True):
+        if isinstance(law, Empirical):
+            values = np.ascontiguousarray(law.values)
+            mean, variance = _core.spline_moments_of_samples(
+                f, degree, values, np.ascontiguousarray(law.weights)
+            )
+        else:
+            cdf = law.cdf(_core.moment_abscissae(f, NODES))
+            mean = _core.spline_moments_of_cdf(f, degree, NODES, cdf)
+            variance = np.zeros_like(mean)
+        means.append(mean)
+        variances.append(variance)
+    return np.concatenate(means), np.concatenate(variances)
+
+
+def effective_size(law: Marginal) -> int | None:
+    """Effective number of samples of a snapshot; None for a law."""
+    return round(1 / float(np.sum(law.weights**2))) if isinstance(law, Empirical) else None
