@@ -131,3 +131,8 @@ def test_a_law_that_cannot_be_traced_says_why() -> None:
         rc.log_likelihood(FIELD, [0.0], rc.Empirical([1.0, 2.0]))
     with pytest.raises(ValueError, match="NaN"):
         MAP.push_forward(PLAN.source).cdf(np.nan)
+
+
+def test_a_flow_map_takes_a_callable() -> None:
+    phi = rc.FlowMap(lambda t, x: np.ones_like(x), method="rk4", steps=1)
+    np.testing.assert_allclose(phi([0.0, 1.0]), [1.0, 2.0], rtol=1e-15)

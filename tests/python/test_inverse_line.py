@@ -518,3 +518,11 @@ def test_bad_options_of_the_line_are_named(options: dict[str, Any], words: str) 
 def test_bad_options_of_snapshots_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         rc.recover_plan_from_snapshots([0, 1], [[0.0, 1.0, 2.0], [0.0, 1.0, 3.0]], **options)
+
+
+def test_what_two_snapshots_cannot_see_has_a_wide_bar_even_where_symmetry_hides_it() -> None:
+    # E[X0^2 X1] of the product of the ends is 0, and so is every first-order change of it.
+    rec = rc.recover_plan_from_snapshots([0, 1], [rc.Normal(0, 1), rc.Normal(0, 1)], grid=48)
+    bar = rec.expectation(lambda x, y: (x**2 - 1) * y)
+    assert bar.resolved < 0.1
+    assert bar.error > 1

@@ -29,7 +29,8 @@ _MAX_STEPS = 100_000
 class FlowMap:
     """The flow map phi of a field from ``t0`` to ``t1``: x(t0) -> x(t1).
 
-    Parameters are those of :func:`integrate`. ``flow.map`` of an integration is its map.
+    Parameters are those of :func:`integrate`; a callable is taken for a field on the line, in R^D
+    it is made one by ``as_field(v, dim=D)``. ``flow.map`` of an integration is its map.
 
     Raises
     ------
@@ -60,7 +61,7 @@ class FlowMap:
 
     def __init__(
         self,
-        field: VelocityField,
+        field: VelocityField | Callable[[Any, Any], Any],
         t0: float = 0.0,
         t1: float = 1.0,
         *,
@@ -70,6 +71,8 @@ class FlowMap:
         steps: int | None = None,
         max_steps: int = _MAX_STEPS,
     ) -> None:
+        if not isinstance(field, VelocityField):
+            field = as_field(field)
         # By hand: what dataclasses would generate costs more than the integration of a point.
         if steps is not None:
             if rtol is not None or atol is not None:

@@ -107,6 +107,7 @@ class Problem:
     replicas: FloatArray | None = None  # theta fitted to data drawn anew from the solution
     rival: Problem | None = None  # the same data solved from another reference
     rival_share: float = 0.0  # of the difference to it that belongs into an error bar
+    least_tilt: float = 0.0  # where the data say too little to tell a typical tilt
 
     @classmethod
     def of(
@@ -198,7 +199,8 @@ class Problem:
     @property
     def tilt(self) -> float:
         """Typical size of the tilt of the reference along one direction that the data resolve."""
-        return float(np.sqrt(2 * max(self.divergence, 0.0) / self.resolved_directions))
+        typical = float(np.sqrt(2 * max(self.divergence, 0.0) / self.resolved_directions))
+        return max(typical, self.least_tilt)
 
     @cached_property
     def resolved_directions(self) -> float:

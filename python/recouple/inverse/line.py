@@ -179,14 +179,15 @@ def recover_on_line(
     order = min(MOST_MOMENTS, len(layout.times) - 1)
     fits = bernstein_fits(layout.times, layout.nodes, data.cdf, order)
     told = "given" if noise is not None else "told by the two ends" if level else "by the residual"
-    warning = ""
+    warning, alone = "", _bernstein_correlation(fits)
     if consistency > max(NOTICED, FAR * found):
         warning = f": more than {FAR:g} times the error above, no plan near this one fits the field"
     evidence = (
         *solution.evidence,
         f"relative error of the field about {found:.1e}, {told}",
         f"the plan's own field differs by {consistency:.1e} of the field's size{warning}",
-        f"correlation {_bernstein_correlation(fits):.5g} by the moments of X_t alone",
+        f"correlation {alone:.5g} by the moments of X_t alone"
+        + ("" if abs(alone) <= 1 else ": impossible, the field and the laws do not go together"),
     )
     return replace(rec, evidence=evidence, mixture=solution.mixture, mixed_moments=fits)
 

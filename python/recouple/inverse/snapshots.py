@@ -100,7 +100,8 @@ def recover_plan_from_snapshots(
         the product of the ends. "auto": of the first two the one that better predicts the half of
         each snapshot that was held out, from five snapshots on.
     noise : float or array of shape (K,), optional
-        Standard error of the mass that one spline sees, for each snapshot, on top of sampling.
+        Standard error of the mass that one spline sees, for each snapshot, on top of sampling. It
+        is not an error of the positions: that adds its variance to Var X_t and so to Cov(X0, X1).
     family : {"auto", "atoms", "line"}
         "atoms": the same few particles at every time, paired along straight lines; "auto" looks
         for such lines first where all snapshots are samples of at most 512.
@@ -199,6 +200,8 @@ def recover_plan_from_snapshots(
     moments, variance = snapshot_moments(features_of(t, knots), options.degree, laws)
     variance = variance + np.repeat(extra**2, options.splines)
     problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
+    if len(t) < FEWEST:  # the reference may be right by chance where so few look
+        problem = replace(problem, least_tilt=1 / (len(t) - 1))
     correlation, doubt = _correlation(t, laws)
     tied = _tied(problem, masses, correlation)
     if isinstance(reference, Plan):
