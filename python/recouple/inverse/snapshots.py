@@ -200,8 +200,8 @@ def recover_plan_from_snapshots(
     moments, variance = snapshot_moments(features_of(t, knots), options.degree, laws)
     variance = variance + np.repeat(extra**2, options.splines)
     problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
-    if len(t) < FEWEST:  # the reference may be right by chance where so few look
-        problem = replace(problem, least_tilt=1 / (len(t) - 1))
+    # Few snapshots may agree with a wrong reference; each more leaves it half the room.
+    problem = replace(problem, least_tilt=2.0 ** (2 - len(t)))
     correlation, doubt = _correlation(t, laws)
     tied = _tied(problem, masses, correlation)
     if isinstance(reference, Plan):
