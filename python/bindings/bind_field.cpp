@@ -18,6 +18,18 @@ py::array points(std::span<const double> x, std::size_t dim) {
   return out;
 }
 
+// What the callable raised; where a batch of times met the points of R^D, with what to do about it.
+std::exception_ptr explained(py::error_already_set& raised, std::size_t dim) {
+  const std::string what = raised.what();
+  if (dim == 1 || !raised.matches(PyExc_ValueError) || what.find("broadcast") == what.npos) {
+    return std::current_exception();
+  }
+  py::raise_from(raised, PyExc_ValueError,
+                 "field must take t of shape (n,) beside x of shape (n, D), as in t[:, None] * x, "
+                 "or be made a field by as_field(f, D, times=\"scalar\")");
+  return std::make_exception_ptr(py::error_already_set());
+}
+
 }  // namespace
 
 CallableField::CallableField(py::function function, std::size_t dim)
@@ -44,6 +56,8 @@ void CallableField::call(const std::function<py::object()>& time, std::span<cons
       std::copy_n(values.data(), v.size(), v.begin());
       return;
     }
+  } catch (py::error_already_set& raised) {
+    state_->error = explained(raised, dim_);
   } catch (...) {
     state_->error = std::current_exception();
   }
@@ -57,7 +71,14 @@ void CallableField::operator()(double t, std::span<const double> x,
 
 void CallableField::operator()(std::span<const double> t, std::span<const double> x,
                                std::span<double> v) const noexcept {
-  call([&] { return points(t, 1); }, x, v);
+  if (dim_ == 1 || t.size() != dim_) return call([&] { return points(t, 1); }, x, v);
+  // D times beside D points of R^D: t * x would multiply coordinates by times, and nothing show it.
+  std::vector<double> more_t(t.begin(), t.end()), more_x(x.begin(), x.end());
+  more_t.push_back(t.back());
+  more_x.insert(more_x.end(), x.end() - static_cast<std::ptrdiff_t>(dim_), x.end());
+  std::vector<double> more_v(more_x.size());
+  call([&] { return points(more_t, 1); }, more_x, more_v);
+  std::copy_n(more_v.begin(), v.size(), v.begin());
 }
 
 void CallableField::rethrow() const {

@@ -221,6 +221,18 @@ def test_a_callable_gets_a_number_or_a_time_for_each_point() -> None:
     assert rc.as_field(wrapped) is wrapped
 
 
+@pytest.mark.parametrize("n", [2, 5])
+def test_times_that_multiply_coordinates_are_found_out(n: int) -> None:
+    # Two times beside two points of the plane would broadcast, along the wrong axis.
+    t, x = np.linspace(0.1, 0.9, n), np.ones((n, 2))
+    with pytest.raises(ValueError, match=r"as in t\[:, None\] \* x"):
+        rc.as_field(lambda t, x: t * x, 2)(t, x)
+    right = rc.as_field(lambda t, x: np.reshape(t, (-1, 1)) * x, 2)
+    cut = rc.as_field(lambda t, x: t * x, 2, times="scalar")
+    for field in (right, cut):
+        np.testing.assert_array_equal(field(t, x), np.stack([t, t], axis=1))
+
+
 @pytest.mark.parametrize(
     ("function", "order", "times"),
     [

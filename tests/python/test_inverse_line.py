@@ -506,6 +506,11 @@ def test_bad_options_of_the_line_are_named(options: dict[str, Any], words: str) 
         )
 
 
+def test_two_numbers_are_not_samples() -> None:
+    with pytest.raises(ValueError, match=r"a normal law is Normal\(mean, std\)"):
+        rc.recover_plan(rc.velocity_field(THREE), (0.0, 1.0), family="line")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

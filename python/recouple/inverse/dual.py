@@ -85,7 +85,7 @@ class Options:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Problem:
     """The discretised problem: grid, reference, features of each time, data, and its solution."""
 
@@ -140,6 +140,10 @@ class Problem:
             cut=options.tail,
             threads=options.threads,
         )
+
+    def __repr__(self) -> str:
+        grid = f"{len(self.x0)} x {len(self.x1)} grid"
+        return f"Problem({grid}, {self.moments.size} moments at {len(self.times)} times)"
 
     def dual(self) -> _core.EntropicDual:
         """Return the core's solver, at this problem's theta."""
@@ -336,6 +340,10 @@ def decrement_for(theta: FloatArray, penalty: FloatArray, share: float) -> float
 
 def read_law(name: str, law: Marginal | ArrayLike) -> Marginal:
     """Return the law on the line that ``law`` stands for, or say that it stands for none."""
+    if isinstance(law, tuple) and len(law) == 2:
+        raise ValueError(
+            f"{name} must be a law or samples, got two numbers: a normal law is Normal(mean, std)"
+        )
     try:
         return as_marginal(law)
     except ValueError as error:
