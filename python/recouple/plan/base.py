@@ -20,6 +20,7 @@ from recouple.arguments import (
 )
 from recouple.interpolant import LINEAR, Interpolant
 from recouple.plan.estimate import Estimate, loss_floor, plan_distance
+from recouple.plan.pointwise import derivative
 
 __all__ = ["LAYOUT", "Law", "Plan", "Points", "Rng", "Side", "below", "evaluate", "pack", "rows"]
 
@@ -144,13 +145,13 @@ def _differences(field: Callable[[FloatArray], FloatArray], x: FloatArray) -> Fl
     """Jacobian of a field that does not know it, by fourth-order central differences."""
     jac = np.empty((*x.shape, x.shape[1]))
     for c in range(x.shape[1]):
-        h = 1e-3 * (1 + np.abs(x[:, c]))
-        values = []
-        for step in (-2, -1, 1, 2):
-            moved = x.copy()
-            moved[:, c] += step * h
-            values.append(field(moved))
-        jac[:, :, c] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h[:, None])
+
+        def moved(step: FloatArray, axis: int = c) -> FloatArray:
+            at = x.copy()
+            at[:, axis] += step[:, 0]
+            return field(at)
+
+        jac[:, :, c] = derivative(moved, 1e-3 * (1 + np.abs(x[:, c, None])))
     return jac
 
 

@@ -14,6 +14,7 @@ from recouple.marginal import Empirical, Normal, as_marginal
 from recouple.plan.atomic import AtomicPlan
 from recouple.plan.base import Plan, Points, Rng
 from recouple.plan.mixture import GaussianPlan
+from recouple.plan.pointwise import at_each_time, derivative
 from recouple.plan.quadrature import integrate_panels
 
 __all__ = ["MonotonePlan", "monotone_plan"]
@@ -139,15 +140,7 @@ class MonotonePlan(Plan):
         return logs
 
     def _velocity(self, t: Any, x: FloatArray, interpolant: Interpolant) -> FloatArray:
-        at = x.ravel()
-        if np.ndim(t) == 0:
-            mean: FloatArray = self._moments_at(float(t), at, interpolant)[1]
-            return mean.reshape(x.shape)
-        times, which = np.unique(t, return_inverse=True)
-        v = np.empty(len(at))
-        for k, time in enumerate(times):
-            v[which == k] = self._moments_at(float(time), at[which == k], interpolant)[1]
-        return v.reshape(x.shape)
+        return at_each_time(lambda time, at: self._moments_at(time, at, interpolant)[1], t, x)
 
     def _field(self, interpolant: Interpolant) -> _core.Field:
         return _core.callable_field(lambda t, x: self._velocity(t, x, interpolant), 1)
@@ -157,11 +150,7 @@ class MonotonePlan(Plan):
     ) -> tuple[FloatArray, FloatArray]:
         at = x.ravel()
         h = 1e-3 * (1 + np.abs(at))
-
-        far, near, next_, beyond = (
-            self._log_density(t, at + step * h, interpolant) for step in (-2, -1, 1, 2)
-        )
-        score = (far - 8 * near + 8 * next_ - beyond) / (12 * h)
+        score = derivative(lambda step: self._log_density(t, at + step, interpolant), h)
         return score[:, None], self._moments_at(t, at, interpolant)[2][:, None, None]
 
     @property

@@ -15,6 +15,7 @@ from recouple.plan.atomic import AtomicPlan
 from recouple.plan.base import Plan, Points, Rng
 from recouple.plan.law import GridLaw
 from recouple.plan.mixture import GaussianPlan, MixturePlan
+from recouple.plan.pointwise import at_each_time, derivative
 from recouple.plan.quadrature import integrate_panels
 
 __all__ = ["ProductPlan", "product_plan"]
@@ -123,14 +124,7 @@ class ProductPlan(Plan):
         return log_p, v, variance
 
     def _velocity(self, t: Any, x: FloatArray, interpolant: Interpolant) -> FloatArray:
-        at = x.ravel()
-        if np.ndim(t) == 0:
-            return self._along_lines(float(t), at, interpolant)[1].reshape(x.shape)
-        times, which = np.unique(t, return_inverse=True)
-        v = np.empty(len(at))
-        for k, time in enumerate(times):
-            v[which == k] = self._along_lines(float(time), at[which == k], interpolant)[1]
-        return v.reshape(x.shape)
+        return at_each_time(lambda time, at: self._along_lines(time, at, interpolant)[1], t, x)
 
     def _field(self, interpolant: Interpolant) -> _core.Field:
         return _core.callable_field(lambda t, x: self._velocity(t, x, interpolant), 1)
@@ -140,10 +134,7 @@ class ProductPlan(Plan):
     ) -> tuple[FloatArray, FloatArray]:
         at = x.ravel()
         h = 1e-3 * (1 + np.abs(at))
-        far, near, next_, beyond = (
-            self._along_lines(t, at + step * h, interpolant)[0] for step in (-2, -1, 1, 2)
-        )
-        score = (far - 8 * near + 8 * next_ - beyond) / (12 * h)
+        score = derivative(lambda step: self._along_lines(t, at + step, interpolant)[0], h)
         variance = self._along_lines(t, at, interpolant)[2]
         return score[:, None], variance[:, None, None]
 
