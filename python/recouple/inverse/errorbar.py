@@ -41,7 +41,7 @@ class ErrorBar:
         return self.value - reach, self.value + reach
 
     def lines(self) -> list[str]:
-        """Return the value as text: of a small array each entry with half its 95% interval.
+        """Return the value as text, +- one standard error: of a small array each entry's.
 
         Of a larger one the norm, and the largest of the errors.
         """
@@ -50,35 +50,28 @@ class ErrorBar:
             return [str(self)]
         if value.ndim > 2 or value.shape[-1] > SHOWN or len(value) > 2 * SHOWN:
             return [f"norm {np.linalg.norm(value):.4g} of {self}"]
-        reach = value - self.interval(0.95)[0]
-        rows = zip(np.atleast_2d(value), np.atleast_2d(reach), strict=True)
-        shown = [[_entry(float(v), float(r)) for v, r in zip(*row, strict=True)] for row in rows]
+        rows = zip(np.atleast_2d(value), np.atleast_2d(self.error), strict=True)
+        shown = [[_entry(float(v), float(e)) for v, e in zip(*row, strict=True)] for row in rows]
         width = max(len(entry) for row in shown for entry in row)
-        texts = ["  ".join(entry.rjust(width) for entry in row) for row in shown]
-        texts[0] += "  (95%)"
-        return texts
+        return ["  ".join(entry.rjust(width) for entry in row) for row in shown]
 
     def __str__(self) -> str:
         if np.ndim(self.value):
             shape = " x ".join(map(str, np.shape(self.value)))
             return f"{shape} entries, each +- {np.max(self.error):.1g} or less"
-        if self.resolved < DETERMINED:
-            return (
-                f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f}: more the "
-                "reference's than the data's)"
-            )
-        return f"{self.value:.5g} +- {self.error:.1g} (resolved {self.resolved:.3f})"
+        whose = ": more the reference's than the data's" if self.resolved < DETERMINED else ""
+        return f"{_entry(self.value, self.error)} (resolved {self.resolved:.3f}{whose})"
 
 
-def _entry(value: float, reach: float) -> str:
-    """Value and reach, the value to the reach's leading digit; alone where it is known."""
-    if not np.isfinite(reach):
-        return f"{value:.4g} +- {reach}"
-    if not reach > 0:
+def _entry(value: float, error: float) -> str:
+    """Value and error, the value to the error's leading digit; alone where it is known."""
+    if not np.isfinite(error):
+        return f"{value:.4g} +- {error}"
+    if not error > 0:
         return f"{value:.6g}"
-    digits = -int(np.floor(np.log10(reach)))
+    digits = -int(np.floor(np.log10(error)))
     shown = f"{round(value, digits) + 0.0:.{min(max(digits, 0), 15)}f}"
-    return f"{shown} +- {reach:.1g}"
+    return f"{shown} +- {error:.1g}"
 
 
 def combine(
