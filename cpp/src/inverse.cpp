@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "inverse_shared.hpp"
 #include "kernels/inverse.hpp"
 #include "recouple/cholesky.hpp"
 
@@ -68,10 +69,6 @@ Rule gauss_legendre(int n) {
   return rule;
 }
 
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
 void require_nodes(int nodes) {
   if (nodes < 1 || nodes > 8) {
     throw std::invalid_argument("nodes must be between 1 and 8, got " + std::to_string(nodes));
@@ -91,12 +88,6 @@ void require_features(const SplineFeatures& s, int degree) {
   require(std::isfinite(s.a) && std::isfinite(s.b) && std::isfinite(s.first) &&
               std::isfinite(s.spacing) && s.spacing > 0 && s.intervals > 0,
           "features must have finite coefficients, a positive spacing and knot intervals");
-}
-
-double dot(std::span<const double> a, std::span<const double> b) noexcept {
-  double s = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) s += a[i] * b[i];
-  return s;
 }
 
 }  // namespace

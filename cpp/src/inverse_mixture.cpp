@@ -6,16 +6,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "inverse_shared.hpp"
 #include "recouple/parallel.hpp"
 
 namespace recouple {
 namespace {
 
 using Numbers = std::vector<double>;
-
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
 
 // In place, lower triangle; false if a pivot is not positive.
 bool factor(double* a, std::size_t n) noexcept {

@@ -1,10 +1,9 @@
 // The entropic dual's way up: damped Newton steps.
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 #include <utility>
 
-#include "kernels/inverse_dense.hpp"
+#include "inverse_shared.hpp"
 #include "recouple/cholesky.hpp"
 #include "recouple/inverse.hpp"
 
@@ -19,14 +18,6 @@ struct Limits {
   int products;
 };
 constexpr Limits splines{0.1, 8}, dense_features{0.05, 24};
-
-void require(bool condition, const char* message) {
-  if (!condition) throw std::invalid_argument(message);
-}
-
-double dot(std::span<const double> a, std::span<const double> b) noexcept {
-  return kernels<DenseKernels>().dot(a.data(), b.data(), a.size());
-}
 
 }  // namespace
 

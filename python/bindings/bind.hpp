@@ -89,6 +89,7 @@ void bind_field(py::module_& m);
 void bind_flow(py::module_& m);
 void bind_interpolant(py::module_& m);
 void bind_inverse(py::module_& m);
+void bind_inverse_descent(py::module_& m);
 void bind_inverse_mixture(py::module_& m);
 void bind_marginal(py::module_& m);
 void bind_network(py::module_& m);

@@ -64,6 +64,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   b::bind_quantile(m);
   b::bind_field(m);
   b::bind_inverse(m);
+  b::bind_inverse_descent(m);
   b::bind_inverse_mixture(m);
   b::bind_network(m);
   b::bind_sort(m);
