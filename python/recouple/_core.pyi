@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MixturePlan', 'ReluNetwork', 'SplineFeatures', 'TrainOptions', 'TrainerDouble', 'TrainerSingle', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_em_step', 'mixture_field', 'mixture_jacobian', 'mixture_local', 'mixture_posterior', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'ntk_gram', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
+__all__: list[str] = ['BinnedProjections', 'Carried', 'CdfInverse', 'DatasetPlan', 'DenseFlow', 'DescentStage', 'DualStage', 'EntropicDual', 'Field', 'GridDensity', 'GridPlan', 'Interpolant', 'Marginal', 'Method', 'MirrorDescent', 'MixturePlan', 'ReluNetwork', 'SplineFeatures', 'TrainOptions', 'TrainerDouble', 'TrainerSingle', 'TransportMap', 'affine', 'callable_field', 'change_interpolant', 'coefficients', 'compiler', 'crossings', 'dataset_covariance', 'dataset_field', 'default_threads', 'empirical', 'evaluate_rows', 'grid_density', 'grid_field', 'grid_plan_density', 'grid_plan_field', 'grid_plan_local', 'grid_slice', 'histogram', 'histogram_bins', 'in_forked_child', 'integrate', 'mixture_em_step', 'mixture_field', 'mixture_jacobian', 'mixture_local', 'mixture_posterior', 'moment_abscissae', 'moments', 'normal', 'normal_mixture', 'ntk_gram', 'numeric_erf', 'numeric_erfc', 'numeric_erfcx', 'numeric_exp', 'numeric_log', 'numeric_normal_cdf', 'numeric_normal_quantile', 'openmp_runtime', 'python_marginal', 'reversed_time', 'sample_conditional', 'sample_grid_conditional', 'simd_level', 'sort_backend', 'spline_moments_of_cdf', 'spline_moments_of_samples', 'table_report', 'tabulate', 'transport_map', 'truncated', 'use_sort', 'wasserstein_1d', 'wasserstein_1d_grad', 'wasserstein_1d_plan']
 class Marginal:
     """
     A law on the line, of any kind.
@@ -239,6 +239,68 @@ class EntropicDual:
         ...
     @property
     def theta(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+class BinnedProjections:
+    """
+    Masses on a grid to bins of X_t.
+    """
+    def __init__(self, n0: typing.SupportsInt | typing.SupportsIndex, n1: typing.SupportsInt | typing.SupportsIndex, h0: typing.SupportsFloat | typing.SupportsIndex, h1: typing.SupportsFloat | typing.SupportsIndex, times: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+    def adjoint(self, bins: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The adjoint of project.
+        """
+    def project(self, mass: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Masses of the bins, time by time.
+        """
+    @property
+    def first_bin(self) -> list[int]:
+        ...
+class DescentStage:
+    """
+    How one descent ended.
+    """
+    @property
+    def divergence(self) -> float:
+        ...
+    @property
+    def misfit(self) -> float:
+        ...
+    @property
+    def objective(self) -> list[float]:
+        ...
+    @property
+    def restarts(self) -> int:
+        ...
+    @property
+    def status(self) -> str:
+        ...
+class MirrorDescent:
+    """
+    Accelerated mirror descent, warm started.
+    """
+    def __init__(self, projections: BinnedProjections, reference: numpy.typing.NDArray[numpy.float64], data: numpy.typing.NDArray[numpy.float64], weights: numpy.typing.NDArray[numpy.float64]) -> None:
+        ...
+    def mass(self, threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Masses at the present theta, flat.
+        """
+    def misfit(self, mass: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[float, numpy.typing.NDArray[numpy.float64]]:
+        """
+        The data term and its gradient.
+        """
+    def solve(self, regularization: typing.SupportsFloat | typing.SupportsIndex, tolerance: typing.SupportsFloat | typing.SupportsIndex, max_iterations: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, callback: typing.Any) -> DescentStage:
+        """
+        Descends from the present theta, which is the best seen even if it is interrupted.
+        """
+    @property
+    def theta(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        One number a bin: the masses are reference * exp(adjoint(theta)).
+        """
+    @theta.setter
+    def theta(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None:
         ...
 class ReluNetwork:
     """

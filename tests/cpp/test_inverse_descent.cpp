@@ -149,7 +149,7 @@ TEST_CASE("the objective never rises, restarts or not, and the plan comes out") 
   int restarts = 0;
   double last = inf;
   for (const double lambda : {1e-3, 1e-5, 1e-7}) {
-    const DescentStage stage = descent.solve(lambda, {1000, 1e-4, 1});
+    const DescentStage stage = descent.solve(lambda, {3000, 1e-6, 1});
     CHECK(std::is_sorted(stage.objective.rbegin(), stage.objective.rend()));
     CHECK(stage.misfit < last);
     CHECK(stage.objective.back() ==

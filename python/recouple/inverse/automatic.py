@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import real_number
 from recouple.field import VelocityField
+from recouple.inverse.descent import recover_on_grid
 from recouple.inverse.dual import read_law
 from recouple.inverse.graph import find_graph, graph_of, graph_recovery
-from recouple.inverse.line import recover_on_line
 from recouple.inverse.recovery import Recovery
 from recouple.marginal import Empirical, Marginal
 from recouple.plan import Plan
@@ -32,6 +32,7 @@ def recover_automatically(
     noise: float | None = None,
     tail: float = 1e-6,
     steps: int = 96,
+    solver: str | None = None,
     num_threads: int | None = None,
     progress: Progress = None,
 ) -> Recovery:
@@ -53,10 +54,11 @@ def recover_automatically(
         "noise": noise,
         "tail": tail,
         "steps": steps,
+        "solver": solver,
         "num_threads": num_threads,
         "progress": progress,
     }
-    rec = recover_on_line(velocity, source, target, **options)
+    rec = recover_on_grid(velocity, source, target, **options)
     if isinstance(law0, Empirical):
         return rec
     forward = graph_of(velocity, law0, law1, noise)

@@ -59,6 +59,8 @@ class ErrorBar:
         if np.ndim(self.value):
             shape = " x ".join(map(str, np.shape(self.value)))
             return f"{shape} entries, each +- {np.max(self.error):.1g} or less"
+        if np.isnan(self.error):
+            return f"{self.value:.5g} (no error bar)"
         whose = ": more the reference's than the data's" if self.resolved < DETERMINED else ""
         return f"{_entry(self.value, self.error)} (resolved {self.resolved:.3f}{whose})"
 

@@ -99,7 +99,7 @@ def recover_on_line(
 
     start, end = trajectories(velocity, law0, options, steps)
     ends1 = end[6:8] if law1 is None else law1.ppf(np.array([options.tail, 1 - options.tail]))
-    needed = _points_across(velocity, start, end, ends1)
+    needed = points_across(velocity, start, end, ends1)
     if grid is None and needed > GRID:
         options = Options.checked(min(needed, MOST_GRID), *choices, grid_per_spline=2)
     layout = layout_of(start, end, ends1, options)
@@ -139,7 +139,7 @@ def recover_on_line(
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
     recovered = grid_plan(problem)
     consistency = field_consistency(recovered, paths, speeds, layout)
-    sound = _consistent(consistency, speeds, recovered, data.mismatch)
+    sound = consistent(consistency, speeds, recovered, data.mismatch)
     torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
     if ended != "interrupted" and (torn or (ended == "converged" and not sound)):
         ended, verdict = "inconsistent", "representative"
@@ -366,7 +366,7 @@ def _mixture_of(layout: Layout, data: Data, near: GridPlan, misfit: float, momen
     )
 
 
-def _points_across(
+def points_across(
     field: VelocityField, start: FloatArray, end: FloatArray, ends1: FloatArray
 ) -> int:
     """Return how many grid points a side resolve the narrower axis of the plan's ellipse.
@@ -390,7 +390,7 @@ def _bernstein_correlation(fits: MixedMoments) -> float:
     return float(covariance / spread)
 
 
-def _consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float | None) -> bool:
+def consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float | None) -> bool:
     """Whether the misfit is one that an imperfect teacher of the right problem shows."""
     moved = (plan.x1[None, :] - plan.x0[:, None]) ** 2
     share = field * np.sqrt(np.mean(speeds**2) / np.sum(plan.mass * moved))

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from recouple.field import VelocityField, as_field
 from recouple.inverse.automatic import recover_automatically
 from recouple.inverse.components import recover_mixture
+from recouple.inverse.descent import recover_on_grid
 from recouple.inverse.end import dimension_of
 from recouple.inverse.free import recover_free
 from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.graph import recover_graph
-from recouple.inverse.line import recover_on_line
 from recouple.inverse.parsimony import recover_in_space
 from recouple.inverse.recovery import Recovery
 from recouple.progress import Progress
@@ -25,7 +25,7 @@ FAMILIES: dict[str, tuple[int | None, Callable[..., Recovery]]] = {
     "free": (None, recover_free),
     "gaussian": (None, recover_gaussian),
     "graph": (1, recover_graph),
-    "line": (1, recover_on_line),
+    "line": (1, recover_on_grid),
     "mixture": (None, recover_mixture),
 }
 

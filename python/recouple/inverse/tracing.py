@@ -127,6 +127,8 @@ def data_of(
 
 
 def _moments(layout: Layout, options: Options, cdfs: Sequence[FloatArray]) -> FloatArray:
+    if not layout.features:  # the nodes are edges of bins
+        return np.zeros(0)
     return np.concatenate(
         [
             _core.spline_moments_of_cdf(f, options.degree, NODES, cdf)
