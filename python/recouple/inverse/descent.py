@@ -45,9 +45,10 @@ MOST_REFINED = 1024  # points a side, at most, for a narrow plan
 END_WEIGHT = 4.0  # of the two ends beside the times between
 PATH: FloatArray = np.logspace(1, -8, 10)  # lambdas
 NOISY = 100.0  # times the squared relative error of the field: the least lambda that it allows
-CORNER = 0.2  # d log(misfit) / d log(lambda) below which a smaller lambda only fits the error
-LOOSE, TIGHT = 1e-2, 1e-3  # share of the objective that 20 more iterations may save
-MOST_ITERATIONS = 400, 3000  # on the way, and at the end
+# d log(misfit) / d log(lambda) below which, past its peak, a smaller lambda only fits the error.
+CORNER = 0.1
+LOOSE, TIGHT = 2e-3, 5e-4  # share of the objective that 20 more iterations may save
+MOST_ITERATIONS = 600, 3000  # on the way, and at the end
 FLOOR = 1e-9  # share of the product of the ends in a start: nothing is ruled out
 NAN = float("nan")
 
@@ -457,6 +458,7 @@ def _descend(
     start = min(misfits, key=lambda name: misfits[name])
     descent = problem.descent(starts[start])
     history: list[Stage] = []
+    slopes: list[float] = []
     best, misfit = descent.theta, misfits[start]
     status, message = "converged", "the regularisation reached the end of its path"
 
@@ -478,8 +480,9 @@ def _descend(
                 status = "stalled"
                 message = f"no step goes down at lambda = {value:.0e}"
                 break
-            slope = np.log(before / misfit) / np.log(path[i - 1] / value) if i > 0 else 1.0
-            if automatic and i > 1 and misfit < 0.5 * misfits[start] and slope < CORNER:
+            if i > 0:
+                slopes.append(float(np.log(before / misfit) / np.log(path[i - 1] / value)))
+            if automatic and i > 1 and slopes[-1] < min(CORNER, max(slopes[:-1])):
                 message = (
                     f"the misfit {misfit:.1e} stopped following lambda below {path[i - 1]:.0e}: "
                     "what is left is error of the data"
