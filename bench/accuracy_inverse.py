@@ -14,12 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import subprocess
 import sys
 import time
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 import recouple as rc
+from recouple.inverse import descent as descent_module
 from recouple.study import engel_pairs
 
 GRID, TIMES = 128, 17
@@ -608,6 +612,59 @@ def large(quick):
     yield line(
         "exact, N = 256, K = 33", demands, measure(rec, plan) | {"s": seconds, "GB": gigabytes}
     )
+
+
+def alone(plan, **options):
+    """The descent without a coarse dual to begin from, as it works where none resolves the plan."""
+    with mock.patch.object(descent_module, "_coarse_plan", return_value=None):
+        return recovered(plan, family="line", solver="descent", **options)
+
+
+@row
+def descent(quick):
+    plans = {
+        "mixture x mixture": (product_of_mixtures(), 0.003),
+        "banana": (banana(), 0.003),
+        "annulus": (annulus(), 0.007),
+        "blobs": (blobs(), 0.021),
+        "ridges 0.99": (ridges(0.99), 0.016),
+    }
+    for name, (plan, bound) in plans.items():
+        for title, run in (("descent", recovered), ("descent alone, lambda 1e-6", alone)):
+            options = {"family": "line", "solver": "descent"}
+            if run is alone:
+                options = {"regularization": 1e-6}
+            start = time.process_time()
+            rec, _ = run(plan, **options)
+            measured = measure(rec, plan) | {"cpu s": time.process_time() - start}
+            yield line(f"{title}, {name}", {"SWm": bound}, measured)
+
+
+def apart(plan_code, **options):
+    """Accuracy, processor time and peak memory of a recovery in a process of its own."""
+    code = (
+        f"import sys, json, time, resource; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import accuracy_inverse as a\n"
+        f"plan = a.{plan_code}; start = time.process_time()\n"
+        f"rec, _ = a.recovered(plan, family='line', **{options!r})\n"
+        "spent = time.process_time() - start\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20\n"
+        "print(json.dumps(a.measure(rec, plan) | {'cpu s': spent, 'GB': peak}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@row
+def solvers(quick):
+    for plan in ("random_mixture(0)", "ridges(0.99)"):
+        small = apart(plan, grid=128, times=33, solver="descent")
+        newton = apart(plan, grid=512, times=33, solver="newton")
+        found = apart(plan, grid=512, times=33, solver="descent")
+        yield line(f"{plan}, N = 128, K = 33, descent", {}, small)
+        yield line(f"{plan}, N = 512, K = 33, Newton", {}, newton)
+        demands = {"SWm": small["SWm"], "cpu s": newton["cpu s"], "GB": newton["GB"]}
+        yield line(f"{plan}, N = 512, K = 33, descent", demands, found)
 
 
 def main():

@@ -47,8 +47,10 @@ PART_OF = {
     "wasserstein_plan": "wasserstein",
     "field_mixture": "field",
     "inverse_dense": "inverse",
+    "inverse_descent": "inverse",
     "inverse_mixture": "inverse",
     "inverse_newton": "inverse",
+    "inverse_shared": "inverse",
 }
 # Headers for kernel sources of any room.
 KERNEL_TOOLS = {"dispatch", "vecmath", "lanes8", "product"}

@@ -80,7 +80,7 @@ struct DescentStage {
 // object serves one thread at a time.
 class MirrorDescent {
  public:
-  static constexpr std::size_t window = 20;
+  static constexpr std::size_t window = 50;
   // Mass added to both sides of every divergence, bin by bin: below it the data say nothing.
   static constexpr double background = 1e-10;
 

@@ -47,7 +47,7 @@ PATH: FloatArray = np.logspace(1, -8, 10)  # lambdas
 NOISY = 100.0  # times the squared relative error of the field: the least lambda that it allows
 # d log(misfit) / d log(lambda) below which, past its peak, a smaller lambda only fits the error.
 CORNER = 0.1
-LOOSE, TIGHT = 2e-3, 5e-4  # share of the objective that 20 more iterations may save
+LOOSE, TIGHT = 5e-3, 1e-3  # share of the objective that 50 more iterations may save
 MOST_ITERATIONS = 600, 3000  # on the way, and at the end
 FLOOR = 1e-9  # share of the product of the ends in a start: nothing is ruled out
 NAN = float("nan")

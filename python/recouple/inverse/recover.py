@@ -97,6 +97,15 @@ def recover_plan(
     regularization : float, optional
         Final lambda. Default: from 3e-3 down in steps of sqrt(10) to 1e-9, stopped where the
         residual no longer follows (slope below 0.25 in the log-log plane).
+    solver : {"newton", "descent"}, optional
+        "newton" solves the dual; memory 136 N^2 K + 16 (K M)^2 bytes, M splines. "descent" solves
+        it on at most 128 points and 17 times, and refines the plan on the whole grid by mirror
+        descent on binned projections, with neither a table of features nor a Hessian: a few arrays
+        of the grid's size. Default: "newton" up to 0.8 GB (N = 256 with K = 33 needs 0.4, N = 512
+        1.3), "descent" beyond; ``settings`` and ``evidence`` say which. The descent's error bars
+        are those of the coarse dual and what refining moved; where that resolves no plan, there are
+        none (NaN). Its ``regularization`` is the weight of KL(plan || coarse plan) beside the mean
+        over times of KL(projection || p_t), by default from 10 down to 1e-8.
     tail : float
         Probability left out at either side of either marginal.
     steps : int
