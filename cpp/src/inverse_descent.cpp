@@ -13,6 +13,13 @@ namespace {
 
 constexpr double ns_a_touch = 0.5;  // of one point by one time
 
+// A descent is one short region after another: alone it stays serial a good while.
+int team_for(std::size_t points, std::size_t times, int threads) noexcept {
+  const double work = ns_a_touch * double(points) * double(times);
+  const double least = threads > 0 ? serial_cutoff_ns : repeated_region_cutoff_ns;
+  return work < least ? 1 : threads_for(work, threads);
+}
+
 // Mass left of s of the trapezoid on [-1/2, 1/2] that is the sum of uniform laws of widths alpha
 // and 1 - alpha.
 double trapezoid_cdf(double alpha, double s) noexcept {
@@ -77,8 +84,7 @@ void BinnedProjections::unpack(std::span<const double> packed,
 void BinnedProjections::project(std::span<const double> packed, std::span<double> bins,
                                 int threads) const {
   constexpr std::size_t few = 4;
-  const double work = ns_a_touch * double(points()) * double(times());
-  parallel_for((times() + few - 1) / few, threads_for(work, threads),
+  parallel_for((times() + few - 1) / few, team_for(points(), times(), threads),
                [&](std::size_t task) noexcept {
                  const std::size_t from = task * few, to = std::min(times(), from + few);
                  std::fill(&bins[first_bin_[from]], bins.data() + first_bin_[to], 0.0);
@@ -97,9 +103,8 @@ void BinnedProjections::back_project(std::span<const double> bins, int threads,
                                      const Finish& finish) const {
   constexpr std::size_t few = 16;
   const std::size_t longest = std::min(n0_, n1_), tasks = (diagonals() + few - 1) / few;
-  const double work = ns_a_touch * double(points()) * double(times());
   std::vector<double> exponents(tasks * longest);
-  parallel_for(tasks, threads_for(work, threads), [&](std::size_t task) noexcept {
+  parallel_for(tasks, team_for(points(), times(), threads), [&](std::size_t task) noexcept {
     double* exponent = &exponents[task * longest];
     for (std::size_t d = task * few; d < std::min(diagonals(), (task + 1) * few); ++d) {
       const std::size_t n = first_[d + 1] - first_[d];

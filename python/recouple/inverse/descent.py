@@ -272,7 +272,7 @@ def _coarse_plan(
     told: Callable[[int, int], None] | None,
 ) -> Recovery | None:
     """Return the dual's solution on a coarse grid, None if that does not resolve the ends."""
-    most = 0
+    most, grid, splines = 0, min(options.grid, COARSE_GRID), others["splines"]
 
     def half(done: int, total: int) -> None:
         nonlocal most
@@ -285,10 +285,10 @@ def _coarse_plan(
             velocity,
             source,
             target,
-            grid=min(options.grid, COARSE_GRID),
+            grid=grid,
             times=min(options.times, COARSE_TIMES),
             progress=None if told is None else half,
-            **others | {"splines": None},
+            **others | {"splines": None if splines is None else min(splines, grid // 2)},
         )
     except ValueError as error:
         if "grid must resolve" not in str(error):
@@ -495,8 +495,11 @@ def _descend(
             last = solve(history[-1].regularization, TIGHT, MOST_ITERATIONS[1])
             history[-1] = replace(last, iterations=last.iterations + history[-1].iterations)
             best = descent.theta
-            if last.status == "iteration limit":
-                message += f"; {MOST_ITERATIONS[1]} iterations did not settle the last digit"
+            if last.status != "converged":
+                status = "stalled"
+                message = (
+                    f"the descent ended by {last.status} at lambda = {path[len(history) - 1]:.1e}"
+                )
         if told is not None:
             told(100, 100)
     except KeyboardInterrupt:

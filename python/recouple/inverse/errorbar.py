@@ -26,7 +26,7 @@ class ErrorBar:
     would have said; what the grid cuts off; and what the reference filled in, taken to be as far
     from the truth along a direction that the data do not resolve as it was along those they do.
     ``resolved`` is the part of the functional's variance under the plan that the data see, and
-    ``unresolved`` the standard deviation of the rest.
+    ``unresolved`` the standard deviation of the rest. All three are NaN where nothing is known.
     """
 
     value: Any  # a number, or an array of them (then ``error`` is one too)

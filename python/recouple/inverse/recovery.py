@@ -28,10 +28,10 @@ NEAR, HEAVY = 0.9, 1.1  # growth of quantile steps: .74 normal, 1 exponential, 1
 class Residuals:
     """What the recovered plan leaves unexplained.
 
-    ``moments``: root mean square of the misfit of what was fitted (spline moments on the line,
-    slopes relative to their size for Gaussian plans, the field for mixtures); ``per_time``: the
-    same at each time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along trajectories of v (None for
-    snapshots);
+    ``moments``: root mean square of the misfit of what was fitted (on the line spline moments, or
+    the masses of bins; slopes relative to their size for Gaussian plans, the field for mixtures);
+    ``per_time``: the same at each time; ``field``: sqrt(E|v_plan - v|^2 / E|v|^2) along
+    trajectories of v (None for snapshots);
     ``mismatch``: root mean square difference between the cdfs that the two ends give (None unless
     both ends are known): 0 for a field that carries the source to the target.
     """
