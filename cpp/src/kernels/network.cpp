@@ -404,7 +404,9 @@ class Flush {
   Flush(const Flush&) = delete;
   Flush& operator=(const Flush&) = delete;
 #ifdef __SSE2__
-  ~Flush() { _mm_setcsr(before_); }
+  ~Flush() {
+    _mm_setcsr(before_);
+  }
 
  private:
   static unsigned start() noexcept {
@@ -417,25 +419,34 @@ class Flush {
 };
 
 template <class T>
-void descend(std::size_t n, T* w, const T* g, T* v, T factor, T momentum, T rate) noexcept {
+void descend(std::size_t n, T* w, T* last, const T* g, T* v, T factor, T momentum,
+             T rate) noexcept {
   if (v == nullptr) {
     const T step = rate * factor;
-    for (std::size_t i = 0; i < n; ++i) w[i] -= step * g[i];
+#pragma GCC ivdep
+    for (std::size_t i = 0; i < n; ++i) {
+      last[i] = w[i];
+      w[i] -= step * g[i];
+    }
     return;
   }
   const Flush flush;
+#pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
+    last[i] = w[i];
     v[i] = momentum * v[i] + factor * g[i];
     w[i] -= rate * v[i];
   }
 }
 
 template <class T>
-void adam(std::size_t n, T* w, const T* g, T* first, T* second, T factor, T beta1, T beta2,
+void adam(std::size_t n, T* w, T* last, const T* g, T* first, T* second, T factor, T beta1, T beta2,
           T correct1, T correct2, T epsilon, T rate) noexcept {
   const Flush flush;
+#pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
     const T slope = factor * g[i];
+    last[i] = w[i];
     first[i] = beta1 * first[i] + (1 - beta1) * slope;
     second[i] = beta2 * second[i] + (1 - beta2) * slope * slope;
     const T root = [](T x) {

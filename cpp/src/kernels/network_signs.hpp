@@ -59,9 +59,10 @@ inline Vec<T> pick(Words<T> words, Vec<T> low, Vec<T> high) noexcept {
 
 // Numbers of T in the tables of subset sums of a tile.
 template <class T, std::size_t d>
-constexpr std::size_t subset_sums = (tile / word_rows<T>)*(
-    (word_rows<T> + subset_rows<T> - 1) / subset_rows<T>)*(std::size_t{1} << (d - 1)) *
-    (d + 2) * 2 * VectorOf<T>::width;
+constexpr std::size_t subset_sums = (tile / word_rows<T>)*((word_rows<T> + subset_rows<T> - 1) /
+                                                           subset_rows<T>)*(std::size_t{1}
+                                                                            << (d - 1)) *
+                                    (d + 2) * 2 * VectorOf<T>::width;
 
 // What a gradient works on, for rows of a tile and what pads them.
 template <class T, std::size_t d>
