@@ -104,6 +104,7 @@ inline void forward_rows_signs(const NetworkView<T>& net, std::size_t first, Sig
       for (std::size_t v = 0; v < network_group; v += width) {
         store<T>(start + v, net.bias * load(from + (d + 1) * panel + v));
       }
+      Vec<T> part[registers] = {};  // few terms a sum, for little rounding
 #pragma GCC unroll 1
       for (std::size_t r = 0; r < network_group; ++r, ++from, words += sizeof(T)) {
         Vec<T> w[d + 1];
@@ -115,17 +116,19 @@ inline void forward_rows_signs(const NetworkView<T>& net, std::size_t first, Sig
 #pragma GCC unroll 4
         for (std::size_t i = 0; i < registers; ++i) {
           Vec<T> pre = all(start[r]);
-          asm("" : "+v"(pre));
+          asm("" : "+v"(pre));  // from memory, not from a register that must be kept
 #pragma GCC unroll 4
           for (std::size_t c = 0; c <= d; ++c) pre += w[c] * z[c][i];
           const Active<T> on = active<T>(pre);
-          sum[i] = add_only<T>(on, sum[i], pre);
+          part[i] = add_only<T>(on, part[i], pre);
           const std::size_t row = i * width;
           __builtin_memcpy(
               words + row / word_rows<T> * neurons * sizeof(T) + row % word_rows<T> / 8, &on,
               sizeof on);
         }
       }
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < registers; ++i) sum[i] += part[i];
     }
 #pragma GCC unroll 3
     for (std::size_t j = 0; j < d; ++j) {
