@@ -45,6 +45,28 @@ std::size_t take_bit(std::atomic<std::uint32_t>& bits) noexcept {
   return static_cast<std::size_t>(std::countr_zero(now));
 }
 
+// Inputs z = (X_t, c t, b) and targets dX_t / dt of some rows; `known` is the dimension, 0: any.
+template <class T, std::size_t known>
+void place_rows(std::size_t d, std::span<const std::uint32_t> rows, const double* times,
+                const double* x0, const double* x1, const Interpolant& interpolant,
+                double time_scale, T bias, T* z, T* target) noexcept {
+  const std::size_t dim = known == 0 ? d : known;
+  const bool linear = interpolant == Interpolant::linear;
+  for (const std::uint32_t row : rows) {
+    const double t = *times++;
+    const Coefficients c = linear ? Coefficients{1 - t, t, -1, 1} : interpolant(t);
+    const double *a = x0 + row * dim, *b = x1 + row * dim;
+    for (std::size_t j = 0; j < dim; ++j) {
+      z[j] = static_cast<T>(c.a * a[j] + c.b * b[j]);
+      target[j] = static_cast<T>(c.da * a[j] + c.db * b[j]);
+    }
+    z[dim] = static_cast<T>(time_scale * t);
+    z[dim + 1] = bias;
+    z += dim + 2;
+    target += dim;
+  }
+}
+
 // Tasks of one step: enough for many threads, each long enough to be worth one.
 std::size_t chunk_count(std::size_t rows, double work) noexcept {
   const auto wanted = static_cast<std::size_t>(work / 4e6);
@@ -187,7 +209,6 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
     head_of_row.resize(n);
     ends.resize(chunks * (heads + 1));
   }
-  const bool linear = options_.interpolant == Interpolant::linear;
 
   parallel_for(chunks, threads, [&](std::size_t chunk) noexcept {
     const std::size_t place = take_bit(desks_free);
@@ -226,39 +247,36 @@ double Trainer<T>::accumulate(const Rows& rows, std::span<const std::uint32_t> o
       NetworkView<T> net = shared;
       net.heads = weights + hidden_size_ + head * head_size_;
       net.across = lines_->across.data() + head * shape.across_size();
-      const auto place_rows = [&]<std::size_t known>() noexcept {  // the dimension, 0: any
-        const std::size_t dim = known == 0 ? d : known;
-        for (std::size_t i = 0; i < count; ++i) {
-          const std::uint32_t row = mine[first + i];
-          double t = rows.t.empty() ? 0 : rows.t[row];
-          if (heads > 1) {
-            t = start_.times[head];
-          } else if (redraw) {
-            t = start_.times.empty() ? uniform(key, row) : start_.times[0];
-          }
-          const Coefficients c = linear ? Coefficients{1 - t, t, -1, 1} : options_.interpolant(t);
-          const double *a = &rows.x0[row * dim], *b = &rows.x1[row * dim];
-          T *zi = z.data() + i * (dim + 2), *u = target.data() + i * dim;
-          for (std::size_t j = 0; j < dim; ++j) {
-            zi[j] = static_cast<T>(c.a * a[j] + c.b * b[j]);
-            u[j] = static_cast<T>(c.da * a[j] + c.db * b[j]);
-          }
-          zi[dim] = static_cast<T>(start_.time_scale * t);
-          zi[dim + 1] = net.bias;
-        }
+      double times[network_tile];
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t row = mine[first + i];
+        times[i] = heads > 1              ? start_.times[head]
+                   : !redraw              ? rows.t[row]
+                   : start_.times.empty() ? uniform(key, row)
+                                          : start_.times[0];
+      }
+      const auto fill = [&]<std::size_t known>() noexcept {
+        place_rows<T, known>(d, mine.subspan(first, count), times, rows.x0.data(), rows.x1.data(),
+                             options_.interpolant, start_.time_scale, net.bias, z.data(),
+                             target.data());
       };
       switch (d) {
         case 1:
-          place_rows.template operator()<1>();
+          fill.template operator()<1>();
           break;
         case 2:
-          place_rows.template operator()<2>();
+          fill.template operator()<2>();
           break;
         case 3:
-          place_rows.template operator()<3>();
+          fill.template operator()<3>();
           break;
         default:
-          place_rows.template operator()<0>();
+          fill.template operator()<0>();
+      }
+      for (std::size_t i = first + count; i < std::min(first + 2 * count, mine.size()); ++i) {
+        __builtin_prefetch(&rows.x0[mine[i] * d]);  // the next rows, which lie anywhere
+        __builtin_prefetch(&rows.x1[mine[i] * d]);
+        if (!rows.t.empty()) __builtin_prefetch(&rows.t[mine[i]]);
       }
       const auto& table = kernels<NetworkKernels<T>>();
       if (sum != nullptr) {
@@ -350,16 +368,16 @@ typename Trainer<T>::End Trainer<T>::run(std::span<const double> t, std::span<co
         losses[epoch] = std::numeric_limits<double>::quiet_NaN();
         return End::diverged;
       }
-      std::copy_n(w, learnt, lines_->last.data());
+      T* last = lines_->last.data();
       const T factor = static_cast<T>(2 * scale / double(count)), rate = T(options_.rate);
       ++step_;
       if (options_.optimiser == TrainOptions::Optimiser::adam) {
         const double k = double(step_);
-        table.adam(learnt, w, g, lines_->first.data(), lines_->second.data(), factor,
+        table.adam(learnt, w, last, g, lines_->first.data(), lines_->second.data(), factor,
                    T(options_.beta1), T(options_.beta2), T(1 / (1 - std::pow(options_.beta1, k))),
                    T(1 / (1 - std::pow(options_.beta2, k))), T(options_.epsilon), rate);
       } else {
-        table.descend(learnt, w, g, lines_->first.data(), factor, T(options_.momentum), rate);
+        table.descend(learnt, w, last, g, lines_->first.data(), factor, T(options_.momentum), rate);
       }
       if (options_.train_heads) {
         for (std::size_t k = 0; k < heads; ++k) {

@@ -227,7 +227,7 @@ def test_descent_is_descent(dim: int) -> None:
 def test_descent_is_descent_where_all_heads_are_alike_but_for_their_signs(
     dim: int, dtype: Any, tolerance: float, signs: float
 ) -> None:
-    # Such neurons are grouped by sign, rows taken 3 or 4 at a time, 12 or 16, 32 or 48, and 64:
+    # Such neurons are grouped by sign, rows taken 4 or 5 at a time, 8 or 16, 32 and 64:
     # numbers of rows on both sides of each, and groups of every size down to none.
     draw = np.random.default_rng(dim)
     width = 403

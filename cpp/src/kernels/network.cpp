@@ -1,5 +1,9 @@
 #include "kernels/network.hpp"
 
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
 #include "kernels/network_lanes.hpp"
 #include "kernels/network_signs.hpp"
 
@@ -240,13 +244,7 @@ double gradient_few(const NetworkView<T>& net, std::size_t n, const T* z, const 
   T* r = scratch;
 #ifdef __AVX512F__
   if (net.group_ends != nullptr && ga == nullptr) {
-    T* sums = r + tile * d;
-    T* words = sums + subset_sums<T, d>;
-    forward_signs<T, d>(net, n, z, r, words);
-    const double loss = residuals(n, d, r, d, target);
-    sum_subsets<T, d>(net, n, z, r, sums);
-    backward_signs<T, d>(net, n, sums, words, gw);
-    return loss;
+    return gradient_signs<T, d>(net, n, z, target, gw, scratch);
   }
 #endif
   auto* kept = reinterpret_cast<Active<T>*>(r + tile * d);
@@ -398,24 +396,57 @@ void active_product(const NetworkView<T>& net, std::size_t n, const T* z, const 
   }
 }
 
+// While it lives, what underflows is zero: the averages of a gradient that has vanished decay
+// through numbers that a processor takes a hundred cycles for.
+class Flush {
+ public:
+  Flush() noexcept = default;
+  Flush(const Flush&) = delete;
+  Flush& operator=(const Flush&) = delete;
+#ifdef __SSE2__
+  ~Flush() {
+    _mm_setcsr(before_);
+  }
+
+ private:
+  static unsigned start() noexcept {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);  // results to zero, operands too
+    return before;
+  }
+  unsigned before_ = start();
+#endif
+};
+
 template <class T>
-void descend(std::size_t n, T* w, const T* g, T* v, T factor, T momentum, T rate) noexcept {
+void descend(std::size_t n, T* w, T* last, const T* g, T* v, T factor, T momentum,
+             T rate) noexcept {
   if (v == nullptr) {
     const T step = rate * factor;
-    for (std::size_t i = 0; i < n; ++i) w[i] -= step * g[i];
+#pragma GCC ivdep
+    for (std::size_t i = 0; i < n; ++i) {
+      last[i] = w[i];
+      w[i] -= step * g[i];
+    }
     return;
   }
+  const Flush flush;
+#pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
+    last[i] = w[i];
     v[i] = momentum * v[i] + factor * g[i];
     w[i] -= rate * v[i];
   }
 }
 
 template <class T>
-void adam(std::size_t n, T* w, const T* g, T* first, T* second, T factor, T beta1, T beta2,
+void adam(std::size_t n, T* w, T* last, const T* g, T* first, T* second, T factor, T beta1, T beta2,
           T correct1, T correct2, T epsilon, T rate) noexcept {
+  const Flush flush;
+#pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
     const T slope = factor * g[i];
+    last[i] = w[i];
     first[i] = beta1 * first[i] + (1 - beta1) * slope;
     second[i] = beta2 * second[i] + (1 - beta2) * slope * slope;
     const T root = [](T x) {

@@ -51,12 +51,14 @@ struct NetworkKernels {
   void (*active_product)(const NetworkView<T>& net, std::size_t n, const T* z, const T* values,
                          T* out, T* scratch) noexcept;
 
-  // w -= rate (v = momentum v + factor g); v may be null when momentum is 0.
-  void (*descend)(std::size_t n, T* w, const T* g, T* v, T factor, T momentum, T rate) noexcept;
+  // last = w, w -= rate (v = momentum v + factor g); v may be null when momentum is 0.
+  void (*descend)(std::size_t n, T* w, T* last, const T* g, T* v, T factor, T momentum,
+                  T rate) noexcept;
 
-  // Adam (Kingma & Ba 2015) for the gradient factor g; correct1, correct2 = 1 / (1 - beta^step).
-  void (*adam)(std::size_t n, T* w, const T* g, T* first, T* second, T factor, T beta1, T beta2,
-               T correct1, T correct2, T epsilon, T rate) noexcept;
+  // last = w, and Adam (Kingma & Ba 2015) for the gradient factor g; correct1, correct2 =
+  // 1 / (1 - beta^step).
+  void (*adam)(std::size_t n, T* w, T* last, const T* g, T* first, T* second, T factor, T beta1,
+               T beta2, T correct1, T correct2, T epsilon, T rate) noexcept;
 
   template <Simd>
   static const NetworkKernels& at() noexcept;
