@@ -204,6 +204,33 @@ void EntropicDual::set_theta(std::span<const double> theta, int threads) {
   update_mass(theta_, mass_, threads);
 }
 
+void EntropicDual::set_common(std::span<const double> rows) {
+  require(rows.size() % size() == 0, "common must have one column per feature");
+  require_finite(rows, "common");
+  common_.assign(rows.begin(), rows.end());
+  penalty_.clear();  // the factors are of another penalty
+  earlier_.clear();
+}
+
+void EntropicDual::add_common(std::span<const double> x, std::span<double> image) const {
+  for (std::size_t first = 0; first < common_.size(); first += size()) {
+    const auto row = std::span(common_).subspan(first, size());
+    const double along = dot(row, x);
+    for (std::size_t i = 0; i < size(); ++i) image[i] += along * row[i];
+  }
+}
+
+void EntropicDual::add_common(std::span<double> hessian, int threads) const {
+  const std::size_t n = size();
+  const double work = 0.5 * double(n) * double(common_.size());
+  parallel_for(n, threads_for(work, threads), [&](std::size_t i) noexcept {
+    for (std::size_t first = 0; first < common_.size(); first += n) {
+      const double here = common_[first + i];
+      for (std::size_t j = 0; j <= i; ++j) hessian[i * n + j] += here * common_[first + j];
+    }
+  });
+}
+
 // The exponent A' theta, a stripe of points at a time, so that it stays in L1 until
 // finish(first point, exponent, points) has used it.
 template <class Finish>
@@ -239,7 +266,7 @@ void EntropicDual::update_mass(std::span<const double> theta, std::span<double> 
   });
 }
 
-// image = (A diag(mass) A' + diag(penalty)) x, the Hessian at the present mass.
+// image = (A diag(mass) A' + diag(penalty) + U'U) x, the Hessian at the present mass.
 void EntropicDual::multiply(std::span<const double> x, std::span<const double> penalty,
                             std::span<double> image, int threads) const {
   if (!dense_.empty()) {
@@ -252,6 +279,7 @@ void EntropicDual::multiply(std::span<const double> x, std::span<const double> p
     moments_of(weighted, image, threads);
   }
   for (std::size_t i = 0; i < size(); ++i) image[i] += penalty[i] * x[i];
+  add_common(x, image);
 }
 
 void EntropicDual::moments_of(std::span<const double> mass, std::span<double> moments,
@@ -387,6 +415,7 @@ std::vector<double> EntropicDual::factor(std::span<const double> penalty, int th
   // The points left out add less than a hundredth of the least penalty to any diagonal entry.
   const double least = *std::min_element(penalty.begin(), penalty.end());
   std::vector<double> h = hessian(mass_, penalty, 0.01 * least / double(points()), threads);
+  add_common(h, threads);
   require(cholesky(h, size(), threads), "the Hessian must be positive definite");
   return h;
 }

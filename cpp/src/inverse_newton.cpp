@@ -78,6 +78,7 @@ bool EntropicDual::newton_step(std::span<const double> gradient, std::span<const
       // What is left out adds about the least penalty, at most, to a diagonal entry.
       const double least = *std::min_element(penalty.begin(), penalty.end()) / double(points());
       earlier_ = hessian(mass_, std::vector<double>(n, 0.0), least, threads);
+      add_common(earlier_, threads);
       fresh = true;
     }
     factor_ = dense_.empty() ? std::exchange(earlier_, {}) : earlier_;
@@ -117,6 +118,10 @@ DualStage EntropicDual::solve(std::span<const double> moments, std::span<const d
       value += theta[i] * (moments[i] - 0.5 * penalty[i] * theta[i]);
     }
     for (const double m : mass) total += m;
+    for (std::size_t first = 0; first < common_.size(); first += n) {
+      const double along = dot(std::span(common_).subspan(first, n), theta);
+      value -= 0.5 * along * along;
+    }
     return value - total;
   };
   double value = objective(theta_, mass_);
@@ -128,7 +133,11 @@ DualStage EntropicDual::solve(std::span<const double> moments, std::span<const d
       break;
     }
     moments_of(mass_, now, threads);
-    for (std::size_t i = 0; i < n; ++i) gradient[i] = moments[i] - now[i] - penalty[i] * theta_[i];
+    std::fill(gradient.begin(), gradient.end(), 0.0);
+    add_common(theta_, gradient);
+    for (std::size_t i = 0; i < n; ++i) {
+      gradient[i] = moments[i] - now[i] - penalty[i] * theta_[i] - gradient[i];
+    }
     if (!newton_step(gradient, penalty, step, threads)) {
       stage.status = DualStatus::stalled;
       break;

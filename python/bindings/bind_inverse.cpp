@@ -87,6 +87,14 @@ void bind_inverse(py::module_& m) {
             dual.set_theta(values, threads);
           },
           "theta"_a.noconvert(), "threads"_a)
+      .def(
+          "set_common",
+          [](EntropicDual& dual, const Array& rows) {
+            const auto values = view(rows);
+            py::gil_scoped_release release;
+            dual.set_common(values);
+          },
+          "rows"_a.noconvert(), "Rows U of the penalty diag(lambda) + U'U.")
       .def("mass", [](const EntropicDual& d) { return to_array(d.mass()); })
       .def(
           "moments",

@@ -226,6 +226,10 @@ class EntropicDual:
         """
         d theta / d moments applied to rows of changes of the moments, flat.
         """
+    def set_common(self, rows: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Rows U of the penalty diag(lambda) + U'U.
+        """
     def set_theta(self, theta: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
     def solve(self, moments: numpy.typing.NDArray[numpy.float64], penalty: numpy.typing.NDArray[numpy.float64], decrement: typing.SupportsFloat | typing.SupportsIndex, max_iterations: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, callback: typing.Any) -> DualStage:

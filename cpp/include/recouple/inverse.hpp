@@ -6,7 +6,8 @@
 // on a tensor grid, which is pi = ref * exp(sum_i theta_i B_i) with theta the maximiser of a smooth
 // concave function, found by damped Newton. Its linear systems are solved by conjugate gradients
 // preconditioned by the Cholesky factor of an earlier Hessian, which is made anew when it is too
-// far from the present one.
+// far from the present one. Errors common to many moments, with covariance U'U beside the diagonal
+// of the lambda_i, make the penalty term |U theta|^2 / 2 more.
 #pragma once
 
 #include <cstddef>
@@ -88,6 +89,9 @@ class EntropicDual {
   std::span<const double> theta() const noexcept { return theta_; }
   void set_theta(std::span<const double> theta, int threads = 0);
 
+  // Rows U (any number, size()) of the penalty diag(lambda) + U'U, in all that follows.
+  void set_common(std::span<const double> rows);
+
   // E_pi[B_i] for all features.
   std::vector<double> moments(int threads = 0) const;
 
@@ -130,8 +134,12 @@ class EntropicDual {
   bool conjugate_gradients(std::span<const double> gradient, std::span<const double> penalty,
                            std::span<double> step, int threads) const;
 
+  void add_common(std::span<const double> x, std::span<double> image) const;  // U'U x
+  void add_common(std::span<double> hessian, int threads) const;              // lower triangle
+
   int degree_;
-  std::vector<double> dense_;  // values of features that are not splines
+  std::vector<double> common_;  // U
+  std::vector<double> dense_;   // values of features that are not splines
   std::vector<SplineFeatures> features_;
   std::vector<std::size_t> offset_;  // of each time's features, and the total
   std::vector<double> reference_, mass_, theta_;

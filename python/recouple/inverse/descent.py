@@ -129,7 +129,7 @@ def recover_on_grid(
         return replace(coarse, status="interrupted", message=message)
     level = noise
     if level is None and problem.data.mismatch is not None:
-        level = problem.data.mismatch / _unit_mismatch(layout, paths, speeds, options.degree)
+        level = problem.data.mismatch / _unit_mismatch(layout, paths, speeds)
     path = _path(regularization, level or 0.0)
     found = _descend(problem, starts, path, regularization is None, told)
     plan = GridPlan(layout.x0, layout.x1, found.mass)
@@ -408,7 +408,7 @@ def _starts(
     return {name: masses for name, masses in starts.items() if masses.sum() > 0}
 
 
-def _unit_mismatch(layout: Layout, paths: FloatArray, speeds: FloatArray, degree: int) -> float:
+def _unit_mismatch(layout: Layout, paths: FloatArray, speeds: FloatArray) -> float:
     """Return by how much the two ends disagree in cdf where the field's relative error is 1."""
     _, closing = unit_shifts(
         layout.times,
@@ -416,8 +416,6 @@ def _unit_mismatch(layout: Layout, paths: FloatArray, speeds: FloatArray, degree
         speeds,
         LEVELS,
         layout.nodes[:1],
-        layout.features[:1],
-        degree,
         two_sided=False,
     )
     return max(float(np.sqrt(np.mean(np.sum(closing**2, axis=0)))), 1e-300)

@@ -104,6 +104,7 @@ class Problem:
     divergence: float  # of the solution from the reference
     cut: float  # probability that the grid leaves out
     threads: int
+    common: FloatArray | None = None  # (R, features): rows U of the penalty diag(penalty) + U'U
     replicas: FloatArray | None = None  # theta fitted to data drawn anew from the solution
     rival: Problem | None = None  # the same data solved from another reference
     rival_share: float = 0.0  # of the difference to it that belongs into an error bar
@@ -150,8 +151,15 @@ class Problem:
         dual = _core.EntropicDual(
             self.x0, self.x1, self.reference, features_of(self.times, self.knots), self.degree
         )
+        if self.common is not None:
+            dual.set_common(self.common)
         dual.set_theta(self.theta, self.threads)
         return dual
+
+    def penalised(self, theta: FloatArray, penalty: FloatArray) -> FloatArray:
+        """Return the penalty's matrix times theta: at the solution the misfit of the moments."""
+        product: FloatArray = penalty * theta
+        return product if self.common is None else product + (self.common @ theta) @ self.common
 
     def expectations(
         self, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
@@ -211,6 +219,9 @@ class Problem:
         """How many directions the data resolve: trace of H^-1 (H - lambda), from random probes."""
         probes = np.random.default_rng(0).choice([-1.0, 1.0], (4, self.moments.size))
         scaled = probes * np.sqrt(self.penalty)
+        if self.common is not None:
+            signs = np.random.default_rng(1).choice([-1.0, 1.0], (len(probes), len(self.common)))
+            scaled = scaled + signs @ self.common
         answers = self.dual().responses(scaled, self.penalty, self.threads).reshape(scaled.shape)
         return max(1.0, self.moments.size - float(np.sum(scaled * answers)) / len(probes))
 
@@ -282,8 +293,8 @@ def descend(
         penalty = value * units
         decrement = decrement_for(dual.theta, penalty, share)
         found = dual.solve(problem.moments, penalty, decrement, 60, problem.threads, None)
-        # At the solution the misfit is penalty * theta, which Newton's method settles first.
-        residual = float(np.sqrt(np.mean((penalty * dual.theta) ** 2)))
+        # The misfit as it is at the solution: Newton's method settles that first.
+        residual = float(np.sqrt(np.mean(problem.penalised(dual.theta, penalty) ** 2)))
         return Stage(value, found.status, found.iterations, residual, found.divergence)
 
     try:

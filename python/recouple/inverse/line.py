@@ -25,7 +25,7 @@ from recouple.inverse.dual import (
     smooth_law,
 )
 from recouple.inverse.moment import MixedMoments, bernstein_fits
-from recouple.inverse.noise import unit_shifts
+from recouple.inverse.noise import told_by_ends, unit_shifts
 from recouple.inverse.recovery import (
     Recovery,
     finish,
@@ -42,6 +42,7 @@ from recouple.inverse.tracing import (
     data_of,
     field_consistency,
     layout_of,
+    moments_of,
     trajectories,
 )
 from recouple.marginal import Marginal
@@ -59,6 +60,8 @@ GRID, MOST_GRID = 96, 256  # points a side by default, and at most for a narrow 
 NO_GRID = "no grid resolves it: family='graph' or 'gaussian' may"
 NARROWEST = 1e-6  # 1 - correlation
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
+SHARED = 100.0  # the penalty of the field's error, in variances: a nat against 100 of chi^2 / 2
+APART = 0.1  # of the penalty: how far its diagonal goes down beside that of the field's error
 EXACT = 1e-8  # error of the cdfs of a field without noise
 MOST_MOMENTS = 8  # order of the mixed moments kept: the conditioning doubles with every order
 
@@ -105,18 +108,20 @@ def recover_on_line(
     layout = layout_of(start, end, ends1, options)
     data = data_of(velocity, law0, law1, layout, options, steps)
     paths, speeds = along(velocity, start[8:], layout, options, steps)
-    shifts, closing = unit_shifts(
-        layout.times,
-        paths,
-        speeds,
-        LEVELS,
-        layout.nodes,
-        layout.features,
-        options.degree,
-        two_sided=law1 is not None,
+    waves, closing = unit_shifts(
+        layout.times, paths, speeds, LEVELS, layout.nodes, two_sided=law1 is not None
     )
+    still = moments_of(layout, options, [np.zeros_like(x) for x in layout.nodes])
+    rows = [moments_of(layout, options, wave) - still for wave in zip(*waves, strict=True)]
+    shifts = left = np.array(rows)
     size = float(np.sqrt(np.mean(np.sum(closing**2, axis=0))))
     level = noise
+    torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
+    if law1 is not None and size > 0 and not torn:
+        amplitudes, root = told_by_ends(closing, law1.cdf(end[8:]) - LEVELS)
+        cdf = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
+        data = replace(data, cdf=cdf, moments=data.moments - amplitudes @ shifts)
+        left = root @ shifts
     if level is None and data.mismatch is not None and size > 0:
         level = data.mismatch / size
     errors = _Errors.of(shifts, level or 0.0)
@@ -131,16 +136,17 @@ def recover_on_line(
         data.moments,
         np.zeros(data.moments.size),
     )
+    if errors.level > 0:
+        problem = replace(problem, common=frozen(np.sqrt(SHARED) * errors.level * left))
     solution = _solve_from(reference, problem, data, layout, options, errors, callback)
     problem, history = solution.problem, solution.history
     ended, message = solution.status, solution.message
     found = errors.level if noise is not None else solution.level
-    problem = replace(problem, shifts=frozen(found * shifts))
+    problem = replace(problem, shifts=frozen(found * left))
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
     recovered = grid_plan(problem)
     consistency = field_consistency(recovered, paths, speeds, layout)
     sound = consistent(consistency, speeds, recovered, data.mismatch)
-    torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
     if ended != "interrupted" and (torn or (ended == "converged" and not sound)):
         ended, verdict = "inconsistent", "representative"
         reason = "no plan near this one has the field that was given"
@@ -213,6 +219,11 @@ class _Errors:
         return cls(shifts, level, frozen(np.maximum(variance / mean, LEAST_UNIT)))
 
     @property
+    def variance(self) -> float:
+        """Mean square error of the moments."""
+        return self.level**2 * float(np.mean(np.sum(self.shifts**2, axis=0)))
+
+    @property
     def error(self) -> float:
         """Root mean square error of the moments, in square roots of their units."""
         return self.level * float(np.sqrt(np.mean(np.sum(self.shifts**2, axis=0) / self.units)))
@@ -260,8 +271,8 @@ class _Solution:
             stage = dual.solve(p.moments, penalty, decrement, 60, p.threads, None)
             if stage.status != "converged":
                 return float("inf")
-            return stage.divergence + 0.5 * float(penalty @ dual.theta**2)
-        return p.divergence + 0.5 * float(penalty @ p.theta**2)
+            return stage.divergence + 0.5 * float(dual.theta @ p.penalised(dual.theta, penalty))
+        return p.divergence + 0.5 * float(p.theta @ p.penalised(p.theta, penalty))
 
 
 def _solve_from(
@@ -274,6 +285,8 @@ def _solve_from(
     progress: Callable[[int, int], None] | None,
 ) -> _Solution:
     path, automatic = _path(options.regularization)
+    if automatic:  # no further than where the field's error is the penalty by far
+        path = path[: max(2, np.count_nonzero(path > APART * SHARED * errors.variance))]
 
     def solve(
         name: str,

@@ -1,4 +1,4 @@
-"""What a relative error of the field does to the moments read from it."""
+"""What a relative error of the field does to the laws of X_t read from it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recouple import _core
 from recouple.arguments import FloatArray
 
 # Lengths of the error of a trained network: in standard deviations of X_t, and in time.
 LENGTH, DURATION = 0.5, 0.3
 WAVES = 60
+CRUDE = 0.1  # of the variance of the two readings' difference, which the waves do not describe
 
 
 def unit_shifts(
@@ -20,12 +20,10 @@ def unit_shifts(
     velocities: FloatArray,
     levels: FloatArray,
     nodes: Sequence[FloatArray],
-    features: Sequence[_core.SplineFeatures],
-    degree: int,
     *,
     two_sided: bool,
-) -> tuple[FloatArray, FloatArray]:
-    r"""Return how random smooth errors of the field, of relative size 1, shift the moments.
+) -> tuple[list[FloatArray], FloatArray]:
+    r"""Return how random smooth errors of the field, of relative size 1, shift the cdfs.
 
     An error dv moves the cdf by :math:`\delta F_t = -\int_0^t p_s\,dv_s\,ds` along the trajectory
     that keeps the level F, and, read from the far end, by :math:`\int_t^1`. The error is
@@ -39,10 +37,10 @@ def unit_shifts(
 
     Returns
     -------
-    shifts : array (2 WAVES, features)
-        Independent columns of the moments' covariance at relative size 1.
+    shifts : list of arrays (2 WAVES, nodes)
+        Independent columns of the covariance of each time's cdf at its nodes, at relative size 1.
     closing : array (2 WAVES, U)
-        The difference between the two readings of the cdf, one row a column.
+        The difference between the two readings of the cdf, that from time 1 less that from time 0.
     """
     rng = np.random.default_rng(0)  # the waves, not the data: fixed, so that results repeat
     waves = rng.normal(size=(WAVES, 2)) / np.array([DURATION, LENGTH])
@@ -61,11 +59,22 @@ def unit_shifts(
     if two_sided:
         near = (1 - times) ** 2 / ((1 - times) ** 2 + times**2)
         change = change + (1 - near)[:, None] * closing[:, None, :]
-    rows = []
-    for k, (x, f) in enumerate(zip(nodes, features, strict=True)):
-        zero = _core.spline_moments_of_cdf(f, degree, len(x) // f.intervals, np.zeros(len(x)))
-        for row in change[:, k]:
-            moved = np.interp(x, paths[k], row, left=0.0, right=0.0)
-            rows.append(_core.spline_moments_of_cdf(f, degree, len(x) // f.intervals, moved) - zero)
-    shifts = np.array(rows).reshape(len(nodes), len(xi), -1).swapaxes(0, 1)
-    return np.ascontiguousarray(shifts.reshape(len(xi), -1)), closing
+    shifts = [
+        np.array([np.interp(x, paths[k], row, left=0.0, right=0.0) for row in change[:, k]])
+        for k, x in enumerate(nodes)
+    ]
+    return shifts, closing
+
+
+def told_by_ends(closing: FloatArray, gap: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what the gap between the two readings tells of the waves, and what it leaves open.
+
+    The gap is ``closing`` times the waves' amplitudes, which are normal: so they are given the gap.
+    Returns their mean, and the symmetric root of their covariance in units of the one before.
+    """
+    covariance = closing.T @ closing
+    covariance += CRUDE * np.mean(np.diag(covariance)) * np.eye(len(gap))
+    left = np.eye(len(closing)) - closing @ np.linalg.solve(covariance, closing.T)
+    values, vectors = np.linalg.eigh(left)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return closing @ np.linalg.solve(covariance, gap), root

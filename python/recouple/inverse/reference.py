@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,11 @@ from recouple.marginal import Normal
 from recouple.plan import MixturePlan
 
 MOST_COMPONENTS = 8  # of a fitted mixture
-RESTARTS = 3  # of EM for each number of components
+RESTARTS = 3  # of EM for each number of components, beside the splits of the fit with one fewer
+ROUNDS = 20  # of EM: the way from there is shorter by the Levenberg-Marquardt method
+FLAT = 1e-3  # standard deviation of a component, in the plan's reach, below which none is split
+APART = 0.7  # of a standard deviation along its longest axis: where the halves of a component go
+PATIENCE = 8  # steps that gain less than a hundredth, one after the other, after which a fit ends
 FLOOR = 1e-8  # share of the product of the ends in a fitted reference: nothing is ruled out
 NARROW = 0.5  # standard deviation of a component, in grid spacings, below which it is widened
 SUFFICIENT = 3.0  # multiple of the data's error at which a fit explains them
@@ -78,18 +83,19 @@ def fit_mixture_to_cdfs(
 ) -> CdfFit:
     """Fit a Gaussian mixture plan to values F_t(x) of the cdfs of X_t.
 
-    Components are counted up until the misfit is down to ``error`` or BIC rises twice; each count
-    starts from EM on the masses of ``grid`` (x0, x1, mass), an approximate plan, and is polished by
-    the Levenberg-Marquardt method on the cdfs.
+    Components are counted up until the misfit is down to ``error`` or BIC rises twice. The fits
+    with one more component start from the best so far with one of its components split, each in
+    turn, and from EM on the masses of ``grid`` (x0, x1, mass), an approximate plan; all are
+    polished by the Levenberg-Marquardt method on the cdfs.
     """
     points, masses = _thinned(*grid)
     rng = np.random.default_rng(0)  # of the starts, not of the data: fixed, so that results repeat
     best: CdfFit | None = None
+    found: CdfFit | None = None
     worse = 0
     for count in range(1, MOST_COMPONENTS + 1):
-        found: CdfFit | None = None
-        for _ in range(1 if count == 1 else RESTARTS):
-            start = _em(points, masses, count, rng)
+        smaller, found = found, None
+        for start in _starts(points, masses, count, smaller, rng):
             parameters, residual = _polish(start, times, places, cdf)
             bic = 2 * data * np.log(max(residual, error)) + (6 * count - 1) * np.log(data)
             if found is None or residual < found.residual:
@@ -139,6 +145,38 @@ def _thinned(x0: FloatArray, x1: FloatArray, mass: FloatArray) -> tuple[FloatArr
     return np.column_stack([x[keep], y[keep]]), some[keep] / some[keep].sum()
 
 
+def _starts(
+    points: FloatArray,
+    masses: FloatArray,
+    count: int,
+    smaller: CdfFit | None,
+    rng: np.random.Generator,
+) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+    """Yield weights, means and covariances to start from: splits of a smaller fit, then EM's."""
+    if smaller is not None:
+        wide = widened(smaller.plan, FLAT * np.ptp(points, axis=0))
+        for component in range(count - 1):
+            yield _split(wide, component)
+    for _ in range(1 if count == 1 else RESTARTS):
+        yield _em(points, masses, count, rng)
+
+
+def _split(mixture: MixturePlan, component: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return weights, means and covariances with a component halved along its longest axis.
+
+    The halves together have its mean and covariance.
+    """
+    c = np.append(np.arange(len(mixture.weights)), component)
+    weights, means, covs = mixture.weights[c], mixture.means[c], mixture.covs[c]
+    variances, axes = np.linalg.eigh(covs[component])
+    step = APART * np.sqrt(variances[1]) * axes[:, 1]
+    halves = [component, -1]
+    weights[halves] /= 2
+    means[halves] += np.array([step, -step])
+    covs[halves] -= np.outer(step, step)
+    return weights, means, covs
+
+
 def _em(
     points: FloatArray, masses: FloatArray, count: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -154,7 +192,7 @@ def _em(
     covs = np.repeat(spread[None] / count, count, axis=0)
     floor = 1e-4 * np.trace(spread) * np.eye(2)
     before = -np.inf
-    for _ in range(80):
+    for _ in range(ROUNDS):
         logs = np.empty((count, len(points)))
         for c in range(count):
             root = np.linalg.cholesky(covs[c])
@@ -251,7 +289,7 @@ def _polish(
         idle = idle + 1 if trial_cost > 0.99 * cost else 0
         parameters, misfit, cost = trial, trial_misfit, trial_cost
         damping = max(damping / 5, 1e-14)
-        if idle == 4 or cost < 1e-22 * len(x):
+        if idle == PATIENCE or cost < 1e-22 * len(x):
             break
         _, jacobian = _model(parameters, t, x, slopes=True)
     return parameters, float(np.sqrt(cost / len(x)))

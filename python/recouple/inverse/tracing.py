@@ -102,7 +102,7 @@ def data_of(
     at0 = _sweep(field, times[::-1], [last, *nodes[-2::-1]], steps, threads)[::-1]
     at0[-1], edges = np.split(at0[-1], [len(nodes[-1])])
     cdf0 = [source.cdf(x) for x in at0]
-    from0 = _moments(layout, options, cdf0)
+    from0 = moments_of(layout, options, cdf0)
     mass0 = grid_masses("source", source, layout.x0)
     if target is None:
         mass1 = _cell_masses(source.cdf(edges), source.sf(edges))
@@ -120,13 +120,14 @@ def data_of(
     return Data(
         mass0,
         grid_masses("target", target, layout.x1),
-        _moments(layout, options, both),
+        moments_of(layout, options, both),
         both,
         float(np.sqrt(gap / weight)),
     )
 
 
-def _moments(layout: Layout, options: Options, cdfs: Sequence[FloatArray]) -> FloatArray:
+def moments_of(layout: Layout, options: Options, cdfs: Sequence[FloatArray]) -> FloatArray:
+    """Return the moments of all times, one after the other, from the cdfs at their nodes."""
     if not layout.features:  # the nodes are edges of bins
         return np.zeros(0)
     return np.concatenate(
