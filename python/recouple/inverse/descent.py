@@ -150,9 +150,8 @@ def recover_on_grid(
         )
     elif status != "converged":
         verdict, reason = "representative", "the work ended before the plan that fits was found"
-    estimator = Refined(
-        plan, frozen(layout.times), _problem_of(coarse) if found.start == COARSE_DUAL else None
-    )
+    resolved = found.start == COARSE_DUAL
+    estimator = Refined(plan, frozen(layout.times), _problem_of(coarse) if resolved else None)
     asked = "asked for" if solver else f"Newton's method would need {size / 1e9:.1f} GB"
     bars = (
         f"error bars: of the dual on the grid of {coarse.settings['grid']}, and what refining moved"
@@ -177,7 +176,7 @@ def recover_on_grid(
             "steps": steps,
             "target": "given" if law1 is not None else "from the flow",
             "reference": found.start,
-            "noise": noise if coarse is None else coarse.settings["noise"],
+            "noise": coarse.settings["noise"] if coarse is not None and resolved else level,
         },
         history=found.history,
         estimator=estimator,
