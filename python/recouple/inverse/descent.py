@@ -22,7 +22,7 @@ from recouple.inverse.line import (
     points_across,
     recover_on_line,
 )
-from recouple.inverse.noise import unit_shifts
+from recouple.inverse.noise import told_by_ends, unit_shifts
 from recouple.inverse.recovery import Recovery, Residuals, verdict_of
 from recouple.inverse.tracing import (
     LEVELS,
@@ -119,18 +119,17 @@ def recover_on_grid(
 
     layout = layout_of(start, end, ends1, options)
     try:
-        problem = _Binned.of(velocity, law0, law1, layout, options, steps)
-        starts = _starts(problem, velocity, coarse)
         paths, speeds = along(velocity, start[8:], layout, options, steps)
+        gap = None if law1 is None else law1.cdf(end[8:]) - LEVELS
+        problem = _Binned.of(velocity, law0, law1, layout, options, steps, (paths, speeds, gap))
+        starts = _starts(problem, velocity, coarse)
     except KeyboardInterrupt:
         if coarse is None:
             raise
         message = "stopped on request before the descent: the plan of the coarse grid"
         return replace(coarse, status="interrupted", message=message)
-    level = noise
-    if level is None and problem.data.mismatch is not None:
-        level = problem.data.mismatch / _unit_mismatch(layout, paths, speeds)
-    path = _path(regularization, level or 0.0)
+    level = problem.level if noise is None else noise
+    path = _path(regularization, level)
     found = _descend(problem, starts, path, regularization is None, told)
     plan = GridPlan(layout.x0, layout.x1, found.mass)
     off = field_consistency(plan, paths, speeds, layout)
@@ -176,7 +175,7 @@ def recover_on_grid(
             "steps": steps,
             "target": "given" if law1 is not None else "from the flow",
             "reference": found.start,
-            "noise": coarse.settings["noise"] if coarse is not None and resolved else level,
+            "noise": coarse.settings["noise"] if coarse is not None and resolved else level or None,
         },
         history=found.history,
         estimator=estimator,
@@ -317,6 +316,7 @@ class _Binned:
     data: Data
     projections: _core.BinnedProjections
     bins: FloatArray
+    level: float  # relative error of the field that the two ends tell; 0 where one is unknown
     threads: int
 
     @classmethod
@@ -328,8 +328,12 @@ class _Binned:
         layout: Layout,
         options: Options,
         steps: int,
+        flow: tuple[FloatArray, FloatArray, FloatArray | None],
     ) -> _Binned:
-        """Trace the edges of all bins to both ends.
+        """Trace the edges of all bins to both ends; what these differ by corrects the cdfs.
+
+        ``flow``: trajectories of LEVELS, the field along them, and by how much these levels miss
+        those of the target, where it is known.
 
         Masses of a smooth density at grid points, spread over their cells, are the density smoothed
         by the trapezoid, whose variance is (((1-t) h0)^2 + (t h1)^2) / 12: so are the cdfs here, to
@@ -348,13 +352,23 @@ class _Binned:
         ]
         binned = replace(layout, features=[], nodes=edges)
         data = data_of(velocity, law0, law1, binned, options, steps)
+        paths, speeds, gap = flow
+        level = 0.0
+        if gap is not None and data.mismatch is not None:
+            waves, closing = unit_shifts(layout.times, paths, speeds, LEVELS, edges, two_sided=True)
+            size = float(np.sqrt(np.mean(np.sum(closing**2, axis=0))))
+            if size > 0:
+                level = data.mismatch / size
+                amplitudes, _ = told_by_ends(closing, gap)
+                cdfs = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
+                data = replace(data, cdf=cdfs)
         bins = []
         for t, w, cdf in zip(layout.times, widths, data.cdf, strict=True):
             share = (((1 - t) * h0) ** 2 + (t * h1) ** 2) / (24 * w**2) if 0 < t < 1 else -1 / 24
             smooth = cdf.copy()
             smooth[1:-1] += share * np.diff(cdf, 2)
             bins.append(np.maximum(np.diff(smooth), 0.0))
-        return cls(binned, data, projections, np.concatenate(bins), options.threads)
+        return cls(binned, data, projections, np.concatenate(bins), level, options.threads)
 
     def descent(self, reference: FloatArray) -> _core.MirrorDescent:
         """Return the core's solver from a reference, its masses."""
@@ -405,19 +419,6 @@ def _starts(
         x, y = np.meshgrid(x0, x1, indexing="ij")
         starts[COARSE_DUAL] = np.asarray(coarse.plan.pdf(x, y))
     return {name: masses for name, masses in starts.items() if masses.sum() > 0}
-
-
-def _unit_mismatch(layout: Layout, paths: FloatArray, speeds: FloatArray) -> float:
-    """Return by how much the two ends disagree in cdf where the field's relative error is 1."""
-    _, closing = unit_shifts(
-        layout.times,
-        paths,
-        speeds,
-        LEVELS,
-        layout.nodes[:1],
-        two_sided=False,
-    )
-    return max(float(np.sqrt(np.mean(np.sum(closing**2, axis=0)))), 1e-300)
 
 
 def _path(regularization: float | None, level: float) -> FloatArray:
