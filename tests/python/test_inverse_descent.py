@@ -11,7 +11,7 @@ import pytest
 
 import recouple as rc
 from recouple import _core
-from recouple.inverse import descent
+from recouple.inverse import binned, descent
 from recouple.inverse.dual import Options
 from recouple.inverse.tracing import layout_of
 
@@ -46,7 +46,7 @@ def normal_bins(n: int, rho: float, times: np.ndarray) -> tuple[Any, np.ndarray,
     start = law.ppf(np.r_[0.1:0.9:6j, 1e-8, 1 - 1e-8, 0.1:0.9:50j])
     layout = layout_of(start, start, start[6:8], options)
     field = rc.velocity_field(plan)
-    problem = descent._Binned.of(field, law, None, layout, options, 96, (start, start, None))
+    problem = binned.Binned.of(field, law, None, layout, options, 96, (start, start, None))
     x, y = np.meshgrid(layout.x0, layout.x1, indexing="ij")
     return problem, plan.pdf(x, y) * (x[1, 0] - x[0, 0]) * (y[0, 1] - y[0, 0]), layout
 

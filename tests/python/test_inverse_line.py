@@ -551,6 +551,12 @@ def test_bad_options_of_the_line_are_named(options: dict[str, Any], words: str) 
         )
 
 
+def test_a_target_that_the_flow_does_not_reach_is_inconsistent_and_no_warning() -> None:
+    plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.8, 1.0)
+    rec = rc.recover_plan(rc.velocity_field(plan), plan.source, rc.Normal(2.0, 0.5), grid=48)
+    assert (rec.status, rec.verdict) == ("inconsistent", "representative")
+
+
 def test_two_numbers_are_not_samples() -> None:
     with pytest.raises(ValueError, match=r"a normal law is Normal\(mean, std\)"):
         rc.recover_plan(rc.velocity_field(THREE), (0.0, 1.0), family="line")

@@ -399,8 +399,8 @@ def points_across(
 def _bernstein_correlation(fits: MixedMoments) -> float:
     m = fits.value
     covariance = m[1, 1] - m[1, 0] * m[0, 1]
-    spread = np.sqrt((m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2))
-    return float(covariance / spread)
+    variances = (m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2)
+    return float(covariance / np.sqrt(variances)) if variances > 0 else float("nan")
 
 
 def consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float | None) -> bool:
