@@ -302,9 +302,11 @@ void run(const AnyField& field, std::span<const double> x, double t0, double t1,
   }
   if (n == 0 || t0 == t1) return;
 
-  // A block's working set, some ten arrays, should stay in the first two levels of cache.
+  // A block's working set, some ten arrays, should stay in the first two levels of cache. Where all
+  // share the time, a field's d^3 of work to set it up wants a few times d points to serve.
   const bool fixed = options.steps > 0;
-  const std::size_t block = std::clamp<std::size_t>((fixed ? 512 : 256) / (d + width), 8, 256);
+  const std::size_t least = fixed ? std::clamp<std::size_t>(4 * d, 8, 256) : 8;
+  const std::size_t block = std::clamp<std::size_t>((fixed ? 512 : 256) / (d + width), least, 256);
   const std::size_t longest = fixed ? block : 8 * block;
   std::size_t pieces = (n + longest - 1) / longest;
   if (pieces < 16) pieces = std::min<std::size_t>(16, (n + 63) / 64);
