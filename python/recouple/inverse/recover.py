@@ -129,7 +129,8 @@ def recover_plan(
     Notes
     -----
     Accuracy from exact fields, total variation: below 1e-3 on Gaussian plans of correlation up to
-    0.95 (6e-3 at 0.99), 0.02 on crossing ridges of correlation +-0.95. Cost: O(N^2 K^2) and
+    0.95 (6e-3 at 0.99), 0.02 on crossing ridges of correlation +-0.95. A field known to rounding
+    shows more of what hides: ``regularization=1e-11, tail=1e-9, steps=192``. Cost: O(N^2 K^2) and
     O((K M)^3) a Newton step, about 50 steps: some 4 s at the defaults on one core, half of which
     goes into the mixture.
 
