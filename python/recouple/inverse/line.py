@@ -117,14 +117,14 @@ def recover_on_line(
     size = float(np.sqrt(np.mean(np.sum(closing**2, axis=0))))
     level = noise
     torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
-    if law1 is not None and size > 0 and not torn:
+    if noise is not None and law1 is not None and size > 0 and not torn:
         amplitudes, root = told_by_ends(closing, law1.cdf(end[8:]) - LEVELS)
         cdf = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
         data = replace(data, cdf=cdf, moments=data.moments - amplitudes @ shifts)
         left = root @ shifts
     if level is None and data.mismatch is not None and size > 0:
         level = data.mismatch / size
-    errors = _Errors.of(shifts, level or 0.0)
+    errors = replace(_Errors.of(shifts, level or 0.0), shifts=left)
 
     problem = Problem.of(
         layout.x0,
@@ -136,7 +136,7 @@ def recover_on_line(
         data.moments,
         np.zeros(data.moments.size),
     )
-    if errors.level > 0:
+    if noise:
         problem = replace(problem, common=frozen(np.sqrt(SHARED) * errors.level * left))
     solution = _solve_from(reference, problem, data, layout, options, errors, callback)
     problem, history = solution.problem, solution.history
@@ -285,7 +285,7 @@ def _solve_from(
     progress: Callable[[int, int], None] | None,
 ) -> _Solution:
     path, automatic = _path(options.regularization)
-    if automatic:  # no further than where the field's error is the penalty by far
+    if automatic and problem.common is not None:  # to where the field's error is the penalty by far
         path = path[: max(2, np.count_nonzero(path > APART * SHARED * errors.variance))]
 
     def solve(

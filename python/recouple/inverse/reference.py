@@ -13,6 +13,7 @@ from recouple.marginal import Normal
 from recouple.plan import MixturePlan
 
 MOST_COMPONENTS = 8  # of a fitted mixture
+WORTH = 1.25  # factor in the misfit that a component has to be worth
 RESTARTS = 3  # of EM for each number of components, beside the splits of the fit with one fewer
 ROUNDS = 20  # of EM: the way from there is shorter by the Levenberg-Marquardt method
 FLAT = 1e-3  # standard deviation of a component, in the plan's reach, below which none is split
@@ -83,7 +84,9 @@ def fit_mixture_to_cdfs(
 ) -> CdfFit:
     """Fit a Gaussian mixture plan to values F_t(x) of the cdfs of X_t.
 
-    Components are counted up until the misfit is down to ``error`` or BIC rises twice. The fits
+    Components are counted up until the misfit is down to ``error`` or two more, one after the
+    other, have not each cut it by a fifth: the errors of a field are alike at neighbouring places
+    and times, so that BIC would let components describe them. The fits
     with one more component start from the best so far with one of its components split, each in
     turn, and from EM on the masses of ``grid`` (x0, x1, mass), an approximate plan; all are
     polished by the Levenberg-Marquardt method on the cdfs.
@@ -103,7 +106,8 @@ def fit_mixture_to_cdfs(
             if residual <= SUFFICIENT * error:
                 return found
         assert found is not None
-        if best is None or found.bic < best.bic:
+        gained = 1.0 if best is None else WORTH ** (count - len(best.plan.weights))
+        if best is None or found.residual * gained < best.residual:
             best, worse = found, 0
         else:
             worse += 1
