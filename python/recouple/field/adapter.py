@@ -313,7 +313,8 @@ def as_field(
             kind = _kind(function)
             call = _Adapter(function, side, order, times, kind, _keywords(_names(function)))
     if most is not None:
-        call = _Batched(call, most)
+        # Not D points of R^D at a time: times of shape (D,) would multiply their coordinates.
+        call = _Batched(call, most - 1 if most == side > 1 else most)
     core = _core.callable_field(call, side)
     return VelocityField(core, _as_field, function, side, order, times, most)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recouple.arguments import FloatArray, frozen, real_number
+from recouple.arguments import FloatArray, frozen, real_number, whole_number
 from recouple.field import VelocityField
 from recouple.inverse.binned import COARSE_DUAL, Binned, starts_of
 from recouple.inverse.dual import Options, Problem, Stage, read_law, smooth_law
@@ -73,7 +73,8 @@ def recover_on_grid(
         raise ValueError(f"solver must be 'newton', 'descent' or None, got {solver!r}")
     choices: Any = (times, splines, degree, regularization, tail, num_threads)
     options = Options.checked(MOST_GRID if grid is None else grid, *choices, grid_per_spline=2)
-    size = dual_bytes(options)
+    usual = replace(options, grid=GRID, splines=splines or GRID // 2)
+    size = dual_bytes(usual if grid is None else options)
     others: dict[str, Any] = {
         "splines": splines,
         "degree": degree,
@@ -100,6 +101,7 @@ def recover_on_grid(
     law1 = None if target is None else smooth_law("target", read_law("target", target))
     if noise is not None:
         real_number("noise", noise, minimum=0.0)
+    steps = whole_number("steps", steps, minimum=1)
     start, end = trajectories(velocity, law0, options, steps)
     ends1 = end[6:8] if law1 is None else law1.ppf(np.array([options.tail, 1 - options.tail]))
     if grid is None:
@@ -149,7 +151,7 @@ def recover_on_grid(
     bars = (
         f"error bars: of the dual on the grid of {coarse.settings['grid']}, and what refining moved"
         if coarse is not None and estimator.coarse is not None
-        else "error bars: none, no dual was solved that resolves the plan"
+        else "error bars: none, the descent did not begin from a dual"
     )
     return Recovery(
         plan=plan,

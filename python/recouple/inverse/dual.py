@@ -351,7 +351,7 @@ def decrement_for(theta: FloatArray, penalty: FloatArray, share: float) -> float
 
 def read_law(name: str, law: Marginal | ArrayLike) -> Marginal:
     """Return the law on the line that ``law`` stands for, or say that it stands for none."""
-    if isinstance(law, tuple) and len(law) == 2:
+    if isinstance(law, tuple) and len(law) == 2 and not any(map(np.ndim, law)):
         raise ValueError(
             f"{name} must be a law or samples, got two numbers: a normal law is Normal(mean, std)"
         )

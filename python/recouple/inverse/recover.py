@@ -92,8 +92,10 @@ def recover_plan(
         whichever of the first and the last costs fewer nats ("auto", of family "auto"; family
         "line" takes the product).
     noise : float, optional
-        Relative error of the field, for the error bars and to tell a graph. Default: from how far
-        the two ends disagree where both are known, and from what the fit leaves.
+        Relative error of the field, smooth in x and t as a trained network's. Given, its covariance
+        stays in the penalty, whatever lambda, and where both ends are known the gap between them
+        corrects the data; it serves the error bars and tells a graph. Default: from how far the
+        ends disagree, and from what the fit leaves; then the data are taken as they are.
     regularization : float, optional
         Final lambda. Default: from 3e-3 down in steps of sqrt(10) to 1e-9, stopped where the
         residual no longer follows (slope below 0.25 in the log-log plane).

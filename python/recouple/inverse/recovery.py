@@ -174,7 +174,7 @@ class Recovery:
             lines.append(f"two-sided mismatch {self.residuals.mismatch:.2e}")
         for name, bar in self.error_bars.items():
             lines += [f"{'' if k else name:<17} {text}" for k, text in enumerate(bar.lines())]
-        if self.error_bars:
+        if any(np.isfinite(bar.error).any() for bar in self.error_bars.values()):
             lines.append("error bars        +- one standard error")
         chosen = ", ".join(
             f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}"

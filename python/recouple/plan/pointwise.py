@@ -19,7 +19,7 @@ def at_each_time(
     at = x.ravel()
     if np.ndim(t) == 0:
         return velocity(float(t), at).reshape(x.shape)
-    v = np.empty(len(at))
+    v = np.full(len(at), np.nan)
     for time in np.unique(t):
         some = t == time
         v[some] = velocity(float(time), at[some])
