@@ -19,7 +19,7 @@ import numpy as np
 import recouple as rc
 
 sys.path[:0] = [str(folder) for folder in Path(__file__).parents[:2]]  # checkout or package
-from accuracy_inverse import banana, blobs, measure, ridges  # noqa: E402
+from known_plans import banana, blobs, measure, ridges  # noqa: E402
 
 GRID, TIMES = 96, 17
 
