@@ -60,8 +60,14 @@ BinnedProjections::BinnedProjections(std::size_t n0, std::size_t n1, double h0, 
   }
 }
 
-void BinnedProjections::pack(std::span<const double> mass,
-                             std::span<double> packed) const noexcept {
+void BinnedProjections::require_sizes(std::size_t mass, std::size_t packed,
+                                      std::size_t bins) const {
+  require(mass == points() && packed == points(), "masses must have one entry per grid point");
+  require(bins == first_bin_.back(), "bins must have one entry per bin of each time");
+}
+
+void BinnedProjections::pack(std::span<const double> mass, std::span<double> packed) const {
+  require_sizes(mass.size(), packed.size(), bins());
   for (std::size_t d = 0; d < diagonals(); ++d) {
     const std::size_t i = d + 1 > n1_ ? d + 1 - n1_ : 0, j = n1_ - 1 + i - d;
     for (std::size_t k = 0; k < first_[d + 1] - first_[d]; ++k) {
@@ -70,8 +76,8 @@ void BinnedProjections::pack(std::span<const double> mass,
   }
 }
 
-void BinnedProjections::unpack(std::span<const double> packed,
-                               std::span<double> mass) const noexcept {
+void BinnedProjections::unpack(std::span<const double> packed, std::span<double> mass) const {
+  require_sizes(mass.size(), packed.size(), bins());
   for (std::size_t d = 0; d < diagonals(); ++d) {
     const std::size_t i = d + 1 > n1_ ? d + 1 - n1_ : 0, j = n1_ - 1 + i - d;
     for (std::size_t k = 0; k < first_[d + 1] - first_[d]; ++k) {
@@ -83,6 +89,7 @@ void BinnedProjections::unpack(std::span<const double> packed,
 // A task is a few times: a diagonal then comes from cache for all but the first of them.
 void BinnedProjections::project(std::span<const double> packed, std::span<double> bins,
                                 int threads) const {
+  require_sizes(packed.size(), packed.size(), bins.size());
   constexpr std::size_t few = 4;
   parallel_for((times() + few - 1) / few, team_for(points(), times(), threads),
                [&](std::size_t task) noexcept {
@@ -120,6 +127,7 @@ void BinnedProjections::back_project(std::span<const double> bins, int threads,
 
 void BinnedProjections::adjoint(std::span<const double> bins, std::span<double> packed,
                                 int threads) const {
+  require_sizes(packed.size(), packed.size(), bins.size());
   back_project(bins, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
     std::copy_n(exponent, n, &packed[p]);
   });
@@ -127,6 +135,7 @@ void BinnedProjections::adjoint(std::span<const double> bins, std::span<double> 
 
 void BinnedProjections::tilt(std::span<const double> reference, std::span<const double> bins,
                              std::span<double> packed, int threads) const {
+  require_sizes(reference.size(), packed.size(), bins.size());
   back_project(bins, threads, [&](std::size_t p, const double* exponent, std::size_t n) noexcept {
     kernels<InverseKernels>().tilt(&reference[p], exponent, &packed[p], n);
   });

@@ -18,15 +18,25 @@ py::array points(std::span<const double> x, std::size_t dim) {
   return out;
 }
 
-// What the callable raised; where a batch of times met the points of R^D, with what to do about it.
-std::exception_ptr explained(py::error_already_set& raised, std::size_t dim) {
+// The values, and once more the last `many` of them.
+std::vector<double> repeated(std::span<const double> x, std::size_t many) {
+  std::vector<double> out(x.begin(), x.end());
+  out.insert(out.end(), x.end() - static_cast<std::ptrdiff_t>(many), x.end());
+  return out;
+}
+
+// Raises the failure to broadcast that a batch of times met in R^D again, with what it may be.
+std::exception_ptr explained(py::error_already_set& raised) {
   const std::string what = raised.what();
-  if (dim == 1 || !raised.matches(PyExc_ValueError) || what.find("broadcast") == what.npos) {
+  if (!raised.matches(PyExc_ValueError) || what.find("broadcast") == what.npos) {
     return std::current_exception();
   }
+  const std::string first = what.substr(0, what.find('\n'));
   py::raise_from(raised, PyExc_ValueError,
-                 "field must take t of shape (n,) beside x of shape (n, D), as in t[:, None] * x, "
-                 "or be made a field by as_field(f, D, times=\"scalar\")");
+                 ("field must take t of shape (n,) beside x of shape (n, D), as in t[:, None] * x, "
+                  "or be made a field by as_field(f, D, times=\"scalar\"); it raised " +
+                  first)
+                     .c_str());
   return std::make_exception_ptr(py::error_already_set());
 }
 
@@ -40,13 +50,20 @@ CallableField::CallableField(py::function function, std::size_t dim)
              }),
       dim_(dim) {}
 
-void CallableField::call(const std::function<py::object()>& time, std::span<const double> x,
+void CallableField::call(std::span<const double> t, bool one, std::span<const double> x,
                          std::span<double> v) const noexcept {
   py::gil_scoped_acquire gil;
+  const bool batch = !one && dim_ > 1;
   try {
     if (!state_->error) {
-      const py::array at = points(x, dim_);
-      const py::object result = state_->function(time(), at);
+      // D times beside D points of R^D: t * x would multiply coordinates by times, and nothing show
+      // it. One more of each does.
+      const bool square = batch && t.size() == dim_;
+      const py::array at = square ? points(repeated(x, dim_), dim_) : points(x, dim_);
+      const py::object time = one      ? py::object(py::float_(t[0]))
+                              : square ? points(repeated(t, 1), 1)
+                                       : points(t, 1);
+      const py::object result = state_->function(time, at);
       const Array values = result.cast<Array>();
       if (values.size() != at.size() || values.ndim() != at.ndim()) {
         throw py::value_error("field must return an array of shape " +
@@ -57,7 +74,7 @@ void CallableField::call(const std::function<py::object()>& time, std::span<cons
       return;
     }
   } catch (py::error_already_set& raised) {
-    state_->error = explained(raised, dim_);
+    state_->error = batch ? explained(raised) : std::current_exception();
   } catch (...) {
     state_->error = std::current_exception();
   }
@@ -66,19 +83,12 @@ void CallableField::call(const std::function<py::object()>& time, std::span<cons
 
 void CallableField::operator()(double t, std::span<const double> x,
                                std::span<double> v) const noexcept {
-  call([&] { return py::float_(t); }, x, v);
+  call({&t, 1}, true, x, v);
 }
 
 void CallableField::operator()(std::span<const double> t, std::span<const double> x,
                                std::span<double> v) const noexcept {
-  if (dim_ == 1 || t.size() != dim_) return call([&] { return points(t, 1); }, x, v);
-  // D times beside D points of R^D: t * x would multiply coordinates by times, and nothing show it.
-  std::vector<double> more_t(t.begin(), t.end()), more_x(x.begin(), x.end());
-  more_t.push_back(t.back());
-  more_x.insert(more_x.end(), x.end() - static_cast<std::ptrdiff_t>(dim_), x.end());
-  std::vector<double> more_v(more_x.size());
-  call([&] { return points(more_t, 1); }, more_x, more_v);
-  std::copy_n(more_v.begin(), v.size(), v.begin());
+  call(t, false, x, v);
 }
 
 void CallableField::rethrow() const {

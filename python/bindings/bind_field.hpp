@@ -1,7 +1,6 @@
 // A field as Python holds it, for the bindings of the rooms that take one.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 
@@ -27,7 +26,8 @@ class CallableField {
     py::function function;
     std::exception_ptr error;
   };
-  void call(const std::function<py::object()>& time, std::span<const double> x,
+  // At one time, or at a time for each point.
+  void call(std::span<const double> t, bool one, std::span<const double> x,
             std::span<double> v) const noexcept;
 
   std::shared_ptr<State> state_;  // released under the GIL, wherever the last copy dies

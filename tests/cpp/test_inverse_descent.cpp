@@ -65,6 +65,17 @@ Numbers gaussian(std::size_t n, double rho) {
 
 }  // namespace
 
+TEST_CASE("sizes that are not the grid's are refused") {
+  const BinnedProjections p(4, 5, 1.0, 1.0, std::vector<double>{0.0, 0.5, 1.0});
+  std::vector<double> few(3), points(p.points()), bins(p.bins());
+  CHECK_THROWS_AS(p.project(few, bins), std::invalid_argument);
+  CHECK_THROWS_AS(p.project(points, few), std::invalid_argument);
+  CHECK_THROWS_AS(p.adjoint(few, points), std::invalid_argument);
+  CHECK_THROWS_AS(p.tilt(few, bins, points), std::invalid_argument);
+  CHECK_THROWS_AS(p.pack(few, points), std::invalid_argument);
+  CHECK_THROWS_AS(p.unpack(points, few), std::invalid_argument);
+}
+
 TEST_CASE("every column of a projection sums to one and touches two bins") {
   // Grids of any shape, spacings that are and are not commensurable.
   for (const auto& [n0, n1, h1] : {std::tuple<std::size_t, std::size_t, double>{7, 7, 1.0},

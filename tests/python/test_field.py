@@ -227,6 +227,8 @@ def test_times_that_multiply_coordinates_are_found_out(n: int) -> None:
     t, x = np.linspace(0.1, 0.9, n), np.ones((n, 2))
     with pytest.raises(ValueError, match=r"as in t\[:, None\] \* x"):
         rc.as_field(lambda t, x: t * x, 2)(t, x)
+    with pytest.raises(ValueError, match=r"^operands could not"):  # another fault: its own words
+        rc.as_field(lambda t, x: x + np.ones(3), 2)(0.5, x)
     right = rc.as_field(lambda t, x: np.reshape(t, (-1, 1)) * x, 2)
     cut = rc.as_field(lambda t, x: t * x, 2, times="scalar")
     for field in (right, cut):

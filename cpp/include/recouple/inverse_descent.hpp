@@ -35,9 +35,11 @@ class BinnedProjections {
   // The bins of time k are those from first_bin()[k] to first_bin()[k + 1].
   std::span<const std::size_t> first_bin() const noexcept { return first_bin_; }
 
+  // All throw std::invalid_argument unless the sizes are points() and bins().
+
   // Row-major masses to packed ones, and back.
-  void pack(std::span<const double> mass, std::span<double> packed) const noexcept;
-  void unpack(std::span<const double> packed, std::span<double> mass) const noexcept;
+  void pack(std::span<const double> mass, std::span<double> packed) const;
+  void unpack(std::span<const double> packed, std::span<double> mass) const;
 
   // bins = A packed, for all times.
   void project(std::span<const double> packed, std::span<double> bins, int threads = 0) const;
@@ -52,6 +54,7 @@ class BinnedProjections {
     std::ptrdiff_t bin;  // that the trapezoid of the diagonal's first point begins in
     double share;        // what it leaves there; the rest goes to the next
   };
+  void require_sizes(std::size_t mass, std::size_t packed, std::size_t bins) const;
   std::size_t diagonals() const noexcept { return n0_ + n1_ - 1; }
   template <class Finish>
   void back_project(std::span<const double> bins, int threads, const Finish& finish) const;

@@ -430,7 +430,7 @@ void descend(std::size_t n, T* w, T* last, const T* g, T* v, T factor, T momentu
     }
     return;
   }
-  const Flush flush;
+  [[maybe_unused]] const Flush flush;
 #pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
     last[i] = w[i];
@@ -442,7 +442,7 @@ void descend(std::size_t n, T* w, T* last, const T* g, T* v, T factor, T momentu
 template <class T>
 void adam(std::size_t n, T* w, T* last, const T* g, T* first, T* second, T factor, T beta1, T beta2,
           T correct1, T correct2, T epsilon, T rate) noexcept {
-  const Flush flush;
+  [[maybe_unused]] const Flush flush;
 #pragma GCC ivdep
   for (std::size_t i = 0; i < n; ++i) {
     const T slope = factor * g[i];

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, real_number, whole_number
 from recouple.field import VelocityField
-from recouple.inverse.binned import COARSE_DUAL, Binned, starts_of
+from recouple.inverse.binned import Binned, starts_of
 from recouple.inverse.dual import Options, Problem, Stage, read_law, smooth_law
 from recouple.inverse.errorbar import ErrorBar, cell_weights
 from recouple.inverse.line import (
@@ -145,13 +145,12 @@ def recover_on_grid(
         )
     elif status != "converged":
         verdict, reason = "representative", "the work ended before the plan that fits was found"
-    resolved = found.start == COARSE_DUAL
-    estimator = Refined(plan, frozen(layout.times), _problem_of(coarse) if resolved else None)
+    estimator = Refined(plan, frozen(layout.times), _problem_of(coarse))
     asked = "asked for" if solver else f"Newton's method would need {size / 1e9:.1f} GB"
     bars = (
         f"error bars: of the dual on the grid of {coarse.settings['grid']}, and what refining moved"
         if coarse is not None and estimator.coarse is not None
-        else "error bars: none, the descent did not begin from a dual"
+        else "error bars: none, no dual on a coarse grid was consistent with the field"
     )
     return Recovery(
         plan=plan,
@@ -171,7 +170,9 @@ def recover_on_grid(
             "steps": steps,
             "target": "given" if law1 is not None else "from the flow",
             "reference": found.start,
-            "noise": coarse.settings["noise"] if coarse is not None and resolved else level or None,
+            "noise": coarse.settings["noise"]
+            if coarse is not None and estimator.coarse
+            else level or None,
         },
         history=found.history,
         estimator=estimator,

@@ -79,9 +79,9 @@ def recover_plan(
         Pairs that carry the weights (8000), equally spaced times (8), test functions at each,
         final penalty. Each end is drawn from for eight times as many points.
     grid : int, optional
-        Points a side, N, by default 96 and up to 256 for plans that are narrow beside the reach of
-        their ends (correlation near 1, long tails); this and the options down to ``steps`` are
-        those of the line.
+        Points a side, N, by default 96 and up to 256 (1024 by descent) for plans that are narrow
+        beside the reach of their ends (correlation near 1, long tails); this and the options down
+        to ``steps`` are those of the line.
     times : int
         Number K of times, equally spaced in the angle at which X_t views the standardised plan.
     splines, degree : int
@@ -105,9 +105,11 @@ def recover_plan(
         descent on binned projections, with neither a table of features nor a Hessian: a few arrays
         of the grid's size. Default: "newton" up to 0.8 GB (N = 256 with K = 33 needs 0.4, N = 512
         1.3), "descent" beyond; ``settings`` and ``evidence`` say which. The descent's error bars
-        are those of the coarse dual and what refining moved; where that resolves no plan, there are
-        none (NaN). Its ``regularization`` is the weight of KL(plan || coarse plan) beside the mean
-        over times of KL(projection || p_t), by default from 10 down to 1e-8.
+        are those of the coarse dual and what refining moved; where no coarse dual fits the field,
+        there are none (NaN). It begins from whichever of the coarse plan, the product of the ends
+        and two conditional normals misfits least, and its ``regularization`` is the weight of
+        KL(plan || that) beside the mean over times of KL(projection || p_t), by default from 10
+        down to 1e-8.
     tail : float
         Probability left out at either side of either marginal.
     steps : int
