@@ -42,11 +42,14 @@ class Binned:
         options: Options,
         steps: int,
         flow: tuple[FloatArray, FloatArray, FloatArray | None],
+        *,
+        corrected: bool = False,
     ) -> Binned:
-        """Trace the edges of all bins to both ends; what these differ by corrects the cdfs.
+        """Trace the edges of all bins to both ends.
 
         ``flow``: trajectories of LEVELS, the field along them, and by how much these levels miss
-        those of the target, where it is known.
+        those of the target, where it is known: that tells the size of the field's error, and
+        corrects the cdfs if asked to.
 
         Masses of a smooth density at grid points, spread over their cells, are the density smoothed
         by the trapezoid, whose variance is (((1-t) h0)^2 + (t h1)^2) / 12: so are the cdfs here, to
@@ -72,9 +75,10 @@ class Binned:
             size = float(np.sqrt(np.mean(np.sum(closing**2, axis=0))))
             if size > 0:
                 level = data.mismatch / size
-                amplitudes, _ = told_by_ends(closing, gap)
-                cdfs = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
-                data = replace(data, cdf=cdfs)
+                if corrected:
+                    amplitudes, _ = told_by_ends(closing, gap)
+                    cdfs = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
+                    data = replace(data, cdf=cdfs)
         bins = []
         for t, w, cdf in zip(layout.times, widths, data.cdf, strict=True):
             share = (((1 - t) * h0) ** 2 + (t * h1) ** 2) / (24 * w**2) if 0 < t < 1 else -1 / 24

@@ -117,7 +117,9 @@ def recover_on_grid(
     try:
         paths, speeds = along(velocity, start[8:], layout, options, steps)
         gap = None if law1 is None else law1.cdf(end[8:]) - LEVELS
-        problem = Binned.of(velocity, law0, law1, layout, options, steps, (paths, speeds, gap))
+        flow = paths, speeds, gap
+        corrected = noise is not None
+        problem = Binned.of(velocity, law0, law1, layout, options, steps, flow, corrected=corrected)
         starts = starts_of(problem, velocity, coarse)
     except KeyboardInterrupt:
         if coarse is None:
