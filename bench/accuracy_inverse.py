@@ -246,7 +246,7 @@ def deterministic(quick):
                 found.append((rec.family == "graph", map_w2(rec.plan, plan)))
             graphs, gaps = zip(*found, strict=True)
             yield line(
-                f"{name}, {level:.0%} noise, known, {len(found)} runs, auto",
+                f"{name}, {level:.0%} noise, {len(found)} runs, auto",
                 {"W2": bound},
                 {
                     "W2": float(np.median(gaps)),
