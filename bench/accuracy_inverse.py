@@ -436,6 +436,15 @@ def corner(x, y):
     return (x > 0.7) & (y < -0.7)
 
 
+def near(plan, x0, width, level):
+    """Mean and quantile of X1 given X0 within a window, by quadrature on the density."""
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    y = np.linspace(-8, 8, 16_001)
+    masses = weights @ plan.pdf(*np.meshgrid(x0 + width / 2 * nodes, y, indexing="ij"))
+    levels = np.cumsum(masses) - 0.5 * masses
+    return masses @ y / masses.sum(), float(np.interp(level * masses.sum(), levels, y))
+
+
 @row
 def error_bars(quick):
     from scipy.stats import multivariate_normal
@@ -447,33 +456,39 @@ def error_bars(quick):
         "random mixture": random_mixture(1),
     }
     runs = len(seeds(quick, 15, 50))
+    names = "correlation", "E[X0^2 X1]", "corner", "E[X1 | X0]", "quantile .9 | X0", "density"
+    nodes, weights = np.polynomial.legendre.leggauss(24)
     for name, plan in plans.items():
         probability = 0.0
         flip = np.diag([-1.0, 1.0])
         for w, m, c in zip(plan.weights, plan.means, plan.covs, strict=True):
             law = multivariate_normal(flip @ m, flip @ c @ flip)
             probability += w * law.cdf([-0.7, -0.7])
-        truths = [plan.correlation, plan.moment(2, 1), probability]
-        inside, widths = np.zeros(3), []
+        tile = plan.pdf(*np.meshgrid(0.25 + 0.25 * nodes, 0.25 + 0.25 * nodes, indexing="ij"))
+        truths = [plan.correlation, plan.moment(2, 1), probability, *near(plan, 0.7, 0.25, 0.9)]
+        truths.append(float(weights @ tile @ weights) / 4)
+        inside, widths = np.zeros(len(names)), []
         for seed in range(runs):
             field = with_noise(rc.velocity_field(plan), plan.source, plan.target, 0.01, seed)
             rec = rc.recover_plan(
                 field, plan.source, plan.target, family="line", grid=64, noise=0.01
             )
+            tile = rec.density([0, 0.5], [0, 0.5])
             bars = [
                 rec.error_bars["correlation"],
                 rec.error_bars["E[X0^2 X1]"],
-                rec.expectation(corner),
+                rec.probability(x0=(0.7, np.inf), x1=(-np.inf, -0.7)),
+                rec.conditional_mean(0.7, width=0.25),
+                rec.conditional_quantile(0.7, 0.9, width=0.25),
             ]
-            for i, (bar, truth) in enumerate(zip(bars, truths, strict=True)):
-                low, high = bar.interval(0.9)
-                inside[i] += low <= truth <= high
-            gaps = [abs(b.value - t) / b.error for b, t in zip(bars, truths, strict=True)]
-            widths.append(gaps)
+            found = [(b.value, b.error) for b in bars] + [(tile.value[0, 0], tile.error[0, 0])]
+            z = [abs(value - t) / error for (value, error), t in zip(found, truths, strict=True)]
+            inside += np.array(z) <= 1.6449
+            widths.append(z)
         # Normal errors have a median of .67 standard errors: less is a wider bar than need be.
         middle = np.median(widths, axis=0)
         measured = {"missing": float(0.85 - inside.min() / runs)}
-        for i, what in enumerate(("correlation", "E[X0^2 X1]", "corner")):
+        for i, what in enumerate(names):
             measured[f"covered {what}"] = float(inside[i] / runs)
             measured[f"median |z| {what}"] = float(middle[i])
         yield line(f"90% intervals, {name}, {runs} runs", {"missing": 0.0}, measured)

@@ -16,8 +16,8 @@ from recouple.inverse import line as line_module
 from recouple.inverse import snapshots as snapshots_module
 from recouple.inverse import tracing
 from recouple.inverse.atom import find_lines
+from recouple.inverse.cell import cell_weights
 from recouple.inverse.dual import Options, descend
-from recouple.inverse.errorbar import cell_weights
 from recouple.inverse.graph import find_graph, recover_graph
 from recouple.inverse.noise import CRUDE, DURATION, LENGTH, WAVES, told_by_ends, unit_shifts
 from recouple.inverse.reference import fit_mixture_to_cdfs, schroedinger
@@ -195,13 +195,16 @@ def test_functionals_are_integrated_within_the_cells() -> None:
 
     x, y = np.meshgrid(grid.x0, grid.x1, indexing="ij")
     exact = float((grid.mass * cubic(x, y)).sum())
-    weights = cell_weights(cubic, grid.x0, grid.x1)
+    weights, errors = cell_weights(cubic, grid.x0, grid.x1)
     # The same for cubics, but for the mass at the edge of the box, 1e-8.
     assert weights @ grid.mass.ravel() == pytest.approx(exact, abs=1e-6)
-    corner = cell_weights(lambda x, y: (x > 0) & (y > 0), grid.x0, grid.x1)
+    # Second derivatives of size 6, points .01 apart: 6 / 3 * 1e-4.
+    assert errors @ grid.mass.ravel() < 1e-3
+    corner, errors = cell_weights(lambda x, y: (x > 0) & (y > 0), grid.x0, grid.x1)
     orthant = 0.25 + np.arcsin(0.5) / (2 * np.pi)
     # 25 points a cell of .3: the edge is known to .006 of a density of .4.
     assert corner @ grid.mass.ravel() == pytest.approx(orthant, abs=3e-3)
+    assert 1e-3 < errors @ grid.mass.ravel() < 5e-3
 
 
 def test_the_noise_model_is_what_an_error_of_the_field_does() -> None:

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from recouple.arguments import FloatArray, frozen, real_number, whole_number
 from recouple.field import VelocityField
 from recouple.inverse.binned import Binned, starts_of
+from recouple.inverse.cell import Weights, cell_weights
 from recouple.inverse.dual import Options, Problem, Stage, read_law, smooth_law
-from recouple.inverse.errorbar import ErrorBar, cell_weights
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.line import (
     GRID,
     INCONSISTENT_ENDS,
@@ -22,7 +23,7 @@ from recouple.inverse.line import (
     points_across,
     recover_on_line,
 )
-from recouple.inverse.recovery import Recovery, verdict_of
+from recouple.inverse.recovery import Recovery, aperture_of, verdict_of
 from recouple.inverse.tracing import (
     LEVELS,
     along,
@@ -186,6 +187,7 @@ def recover_on_grid(
         ),
         mixture=None if coarse is None else coarse.mixture,
         mixed_moments=None if coarse is None else coarse.mixed_moments,
+        aperture=aperture_of(plan, layout.times),
     )
 
 
@@ -211,9 +213,15 @@ class Refined:
     ) -> list[ErrorBar]:
         """Return the expectation of each function; what refining moved is part of its error."""
         mass = self.plan.mass.ravel()
-        values = [float(cell_weights(f, self.plan.x0, self.plan.x1) @ mass) for f in functions]
+        values = [float(cell_weights(f, self.plan.x0, self.plan.x1)[0] @ mass) for f in functions]
         bars = None if self.coarse is None else self.coarse.expectations(functions)
         return self._moved(values, bars)
+
+    def products(self, factors: Sequence[tuple[Weights, Weights]]) -> list[ErrorBar]:
+        """Return E[a(X0) b(X1)] for each pair of weights of functions of one variable."""
+        plan = self.plan
+        values = [float(a(plan.x0) @ plan.mass @ b(plan.x1)) for a, b in factors]
+        return self._moved(values, None if self.coarse is None else self.coarse.products(factors))
 
     def bars(self, values: FloatArray) -> list[ErrorBar]:
         """Return the error bars of functionals given by their values at the grid points, flat."""

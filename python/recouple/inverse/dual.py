@@ -17,7 +17,8 @@ from recouple.arguments import (
     thread_count,
     whole_number,
 )
-from recouple.inverse.errorbar import ErrorBar, cell_weights, combine
+from recouple.inverse.cell import Weights, cell_weights
+from recouple.inverse.errorbar import ErrorBar, combine
 from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 from recouple.plan import Plan
 
@@ -27,6 +28,7 @@ UNRESOLVED = 0.05  # mass by which a density's sum over the grid may miss 1
 # Newton decrements in units of the penalty term: on the way, and for the stage that is kept.
 LOOSE, TIGHT = 0.1, 1e-3
 LARGEST_GRID = 2048
+LARGEST_BLOCK = 2**24  # values of functionals on the grid at one time
 MOST_SPLINES = 80  # by default: finer than any data resolves, and the cost is cubic
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
@@ -167,9 +169,21 @@ class Problem:
         """Return the expectation of each function under the solved plan, with its error bar.
 
         Functions are integrated against the plan's density within the cells, so that jumps count
-        where they are.
+        where they are, to the distance of the points at which the function is evaluated.
         """
-        return self.bars(np.stack([cell_weights(f, self.x0, self.x1) for f in functions]))
+        found = [cell_weights(f, self.x0, self.x1) for f in functions]
+        missed = self.means(np.stack([errors for _, errors in found]))
+        bars = zip(self.bars(np.stack([weights for weights, _ in found])), missed, strict=True)
+        return [replace(bar, error=float(np.hypot(bar.error, gap))) for bar, gap in bars]
+
+    def products(self, factors: Sequence[tuple[Weights, Weights]]) -> list[ErrorBar]:
+        """Return E[a(X0) b(X1)] for each pair of weights of functions of one variable."""
+        rows = max(1, LARGEST_BLOCK // self.reference.size)
+        bars: list[ErrorBar] = []
+        for start in range(0, len(factors), rows):
+            block = [np.outer(a(self.x0), b(self.x1)).ravel() for a, b in factors[start:][:rows]]
+            bars += self.bars(np.stack(block))
+        return bars
 
     def bars(self, values: FloatArray) -> list[ErrorBar]:
         """Return the error bars of functionals given by their values at the grid points, flat."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from recouple.arguments import FloatArray, real_array, real_number
+from recouple.arguments import FloatArray, real_number
 from recouple.marginal import Normal
 
 DETERMINED = 0.5  # resolved fraction below which a value is the reference's more than the data's
 SHOWN = 4  # columns, and half the rows, of an array that is shown in full
-PARTS = 1024  # points a side, about, at which a functional is evaluated within the cells
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,13 @@ class ErrorBar:
     from the truth along a direction that the data do not resolve as it was along those they do.
     ``resolved`` is the part of the functional's variance under the plan that the data see, and
     ``unresolved`` the standard deviation of the rest. All three are NaN where nothing is known.
+    Of several functionals at once all four are arrays; of a matrix, value and error.
     """
 
     value: Any  # a number, or an array of them (then ``error`` is one too)
     error: Any
-    resolved: float
-    unresolved: float
+    resolved: Any
+    unresolved: Any
 
     def interval(self, level: float = 0.9) -> tuple[Any, Any]:
         """Return the interval that holds the truth with this probability."""
@@ -104,40 +103,3 @@ def combine(
         ErrorBar(float(value), float(e), float(r), float(u))
         for value, e, r, u in zip(rows[:, 0], error, resolved, unresolved, strict=True)
     ]
-
-
-def cell_weights(
-    function: Callable[[FloatArray, FloatArray], ArrayLike], x0: FloatArray, x1: FloatArray
-) -> FloatArray:
-    """Return w, flat, such that w @ mass is the expectation under the density through the masses.
-
-    The function is evaluated inside the cells and spread over the grid points by cubic Lagrange
-    interpolation of the density: exact for polynomials up to order 3 as for the masses themselves.
-    """
-    fine0, spread0 = _spread(x0)
-    fine1, spread1 = _spread(x1)
-    x, y = np.meshgrid(fine0, fine1, indexing="ij")
-    values = real_array("function(x0, x1)", function(x, y), shape=x.shape)
-    weights: FloatArray = spread0 @ values @ spread1.T
-    return weights.reshape(-1)
-
-
-def _spread(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return points within the cells of a grid, and the weights that carry values to the grid."""
-    parts = max(2, PARTS // len(x))
-    h = x[1] - x[0]
-    offset = (np.arange(parts) + 0.5) / parts  # of the way from one point to the next
-    cells = np.arange(-1, len(x))
-    fine = np.clip((x[0] + h * (cells[:, None] + offset)).ravel(), x[0], x[-1])
-    u = np.tile(offset, len(cells))
-    left = np.repeat(cells, parts)
-    lagrange = [
-        -u * (u - 1) * (u - 2) / 6,
-        (u + 1) * (u - 1) * (u - 2) / 2,
-        -(u + 1) * u * (u - 2) / 2,
-        (u + 1) * u * (u - 1) / 6,
-    ]
-    weights = np.zeros((len(x) + 6, len(fine)))
-    for k, w in enumerate(lagrange):
-        weights[left + 2 + k, np.arange(len(fine))] = w / parts
-    return fine, weights[3:-3]

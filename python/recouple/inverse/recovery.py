@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, whole_number
+from recouple.inverse import functional
 from recouple.inverse.dual import Options, Problem, Stage
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.identifiability import alternatives
@@ -83,6 +84,9 @@ class Recovery:
         A Gaussian mixture fitted to the path, where one was.
     p_values : dict of str to float
         Of the tests that could have rejected the family, by name; ``evidence`` says them in words.
+    aperture : float or None
+        On the line, in degrees: the angle, of the 180 that there are, over which the data view the
+        whitened plan. At times 0 to 1 it is arccos of the correlation.
     """
 
     plan: Any  # a Plan; of which kind depends on the family
@@ -100,6 +104,7 @@ class Recovery:
     mixture: MixturePlan | None = None
     mixed_moments: MixedMoments | None = dataclass_field(default=None, repr=False)
     p_values: dict[str, float] = dataclass_field(default_factory=dict)
+    aperture: float | None = None
 
     def moments(self, order: int) -> MixedMoments:
         """Return the mixed moments E[X0^i X1^j] up to an order, from the moments of X_t alone.
@@ -127,9 +132,104 @@ class Recovery:
         Parameters
         ----------
         function : callable
-            Takes arrays x0 and x1 of one shape, returns values of that shape.
+            Takes arrays x0 and x1 of one shape, returns values of that shape. On a grid it is
+            evaluated at a thousand points a side: that a jump is seen no better is part of the
+            error. :meth:`probability` is exact.
         """
         return self.estimator.expectations([function])[0]
+
+    def probability(
+        self, x0: ArrayLike = (-np.inf, np.inf), x1: ArrayLike = (-np.inf, np.inf)
+    ) -> ErrorBar:
+        """Return P(X0 and X1 within two intervals) with its error bar, for a plan on a grid.
+
+        Parameters
+        ----------
+        x0, x1 : (low, high)
+            Either end may be infinite.
+
+        Raises
+        ------
+        ValueError
+            If low < high fails, or the plan is not on a grid: of others :meth:`expectation`.
+
+        Examples
+        --------
+        >>> import recouple as rc
+        >>> plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.0, 1.0)
+        >>> rec = rc.recover_plan(rc.velocity_field(plan), plan.source, family="line", grid=48)
+        >>> round(rec.probability(x0=(0, 9), x1=(0, 9)).value, 4)
+        0.25
+        """
+        return functional.probability(self.plan, self.estimator, x0, x1)
+
+    def density(self, edges0: ArrayLike, edges1: ArrayLike) -> ErrorBar:
+        """Return the density between edges, P(cell) / area, with its error bars.
+
+        The mean over a cell: of the density at a point no data at finite accuracy tell anything.
+
+        Parameters
+        ----------
+        edges0, edges1 : arrays of shapes (n0 + 1,), (n1 + 1,)
+            Increasing edges along x0 and along x1.
+
+        Returns
+        -------
+        ErrorBar of arrays (n0, n1)
+
+        Raises
+        ------
+        ValueError
+            If edges do not increase, or the plan is not on a grid.
+        """
+        return functional.density(self.plan, self.estimator, edges0, edges1)
+
+    def conditional_mean(self, x0: ArrayLike, width: float | None = None) -> ErrorBar:
+        r"""Return :math:`E[X_1 \mid |X_0 - x_0| \le w / 2]` with its error bar.
+
+        Parameters
+        ----------
+        x0 : number or array
+            Where the plan, which must be on a grid, has mass.
+        width : float, optional
+            w, by default a quarter of the standard deviation of X0. What the data tell of a point
+            they tell of its neighbours: errors grow as the window narrows.
+
+        Returns
+        -------
+        ErrorBar, of arrays shaped like ``x0``
+
+        Raises
+        ------
+        ValueError
+            If no mass is near x0, or the plan is not on a grid: others have ``conditional(x0)``.
+        """
+        return functional.conditional_mean(self.plan, self.estimator, x0, width)
+
+    def conditional_quantile(
+        self, x0: ArrayLike, level: float = 0.5, width: float | None = None
+    ) -> ErrorBar:
+        """Return the quantile of X1 given that X0 is near x0, with its error bar.
+
+        The error is that of the level, carried to the axis by the quantiles on either side of it.
+
+        Parameters
+        ----------
+        x0, width
+            As in :meth:`conditional_mean`.
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        ErrorBar, of arrays shaped like ``x0``
+
+        Raises
+        ------
+        ValueError
+            If the level is out of range, no mass is near x0, or the plan is not on a grid.
+        """
+        return functional.conditional_quantile(self.plan, self.estimator, x0, level, width)
 
     def alternatives(
         self, n: int = 3, rng: int | np.random.Generator | None = 0
@@ -172,6 +272,8 @@ class Recovery:
             lines.append(f"field consistency {self.residuals.field:.2e}")
         if self.residuals.mismatch is not None:
             lines.append(f"two-sided mismatch {self.residuals.mismatch:.2e}")
+        if self.aperture is not None:
+            lines.append(f"aperture          {self.aperture:.1f} of 180 degrees")
         for name, bar in self.error_bars.items():
             lines += [f"{'' if k else name:<17} {text}" for k, text in enumerate(bar.lines())]
         if any(np.isfinite(bar.error).any() for bar in self.error_bars.values()):
@@ -190,6 +292,14 @@ def _shape_of(plan: Plan) -> str:
         return repr(plan)
     ends = (f"x{i} in [{x[0]:.4g}, {x[-1]:.4g}]" for i, x in enumerate((plan.x0, plan.x1)))
     return f"{len(plan.x0)} x {len(plan.x1)} grid, {', '.join(ends)}"
+
+
+def aperture_of(plan: Plan, times: FloatArray) -> float:
+    """Return the angle in degrees between the first and the last view of the whitened plan."""
+    first, last = (np.array([1 - t, t]) for t in (times[0], times[-1]))
+    cov = plan.cov
+    area = np.sqrt(max(np.linalg.det(cov), 0.0)) * (times[-1] - times[0])
+    return float(np.degrees(np.arctan2(area, first @ cov @ last)))
 
 
 def grid_plan(problem: Problem) -> GridPlan:
@@ -279,6 +389,7 @@ def finish(
         settings=settings,
         history=history,
         estimator=problem,
+        aperture=aperture_of(plan, problem.times),
     )
 
 
