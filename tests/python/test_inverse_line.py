@@ -585,3 +585,82 @@ def test_what_two_snapshots_cannot_see_has_a_wide_bar_even_where_symmetry_hides_
     bar = rec.expectation(lambda x, y: (x**2 - 1) * y)
     assert bar.resolved < 0.1
     assert bar.error > 1
+
+
+def shifted_and_scaled(plan: Any, shift: tuple[float, float], scale: tuple[float, float]) -> Any:
+    s = np.diag(scale)
+    return rc.MixturePlan(plan.weights, plan.means @ s + shift, s @ plan.covs @ s)
+
+
+@pytest.mark.parametrize(
+    ("shift", "scale"),
+    [
+        ((0.0, 1e6), (1.0, 1.0)),
+        ((1e8, 1e8), (1.0, 1.0)),
+        ((0.0, 0.0), (1.0, 1e3)),
+        ((5.0, -7.0), (3.0, 0.03)),
+    ],
+)
+def test_units_and_origins_do_not_matter(
+    shift: tuple[float, float], scale: tuple[float, float]
+) -> None:
+    plan = shifted_and_scaled(THREE, shift, scale)
+    options: Any = {"family": "line", "grid": 64, "times": 13}
+    rec = rc.recover_plan(rc.velocity_field(plan), plan.source, **options)
+    same = rc.recover_plan(rc.velocity_field(THREE), THREE.source, **options)
+    assert rec.status == "converged"
+    assert rec.plan.correlation == pytest.approx(THREE.correlation, abs=1e-4)
+    assert rec.mixed_moments is not None
+    assert rec.mixed_moments.correlation == pytest.approx(THREE.correlation, abs=1e-4)
+    # Where tracing's steps lie depends on the scales, and with them its error of 1e-8 to 1e-7 and
+    # the lambda that this allows: the plans differ by a fraction of what the wedge hides, .02.
+    assert np.abs(rec.plan.mass - same.plan.mass).sum() / 2 < 0.01
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0, 1e4])
+def test_a_shift_makes_no_plan_of_a_field_that_has_none(shift: float) -> None:
+    def field(t: float, x: Any) -> Any:
+        return shift + 2.5 * np.sin(1.3 * (x - shift * t)) * np.cos(3 * t)
+
+    rec = rc.recover_plan(field, rc.Normal(0.0, 1.0), family="line", grid=48, times=9)
+    assert (rec.status, rec.verdict) == ("inconsistent", "representative")
+    assert rec.residuals.field == pytest.approx(1.04, abs=0.1)  # of the field about its mean
+
+
+def test_a_source_that_is_nearly_right_is_doubted() -> None:
+    blobs = rc.MixturePlan([0.5, 0.5], [[-1, 1], [1, -1]], [0.2 * np.eye(2)] * 2)
+    law = rc.Normal(-0.2, 1.3)  # of one mode, where the source has two
+    rec = rc.recover_plan(rc.velocity_field(blobs), law, family="line", grid=48)
+    assert rec.status == "converged"
+    assert rec.residuals.field is not None
+    assert rec.residuals.field > 0.1
+    assert "look at the laws of the ends" in rec.message
+
+
+def test_two_times_are_enough_to_be_asked_for() -> None:
+    plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.5, 1.0)
+    rec = rc.recover_plan(rc.velocity_field(plan), plan.source, times=2, grid=48, family="line")
+    assert rec.error_bars["correlation"].resolved < 0.1
+    assert not any("moments of X_t alone" in line for line in rec.evidence)
+
+
+def test_a_grid_grows_for_a_law_with_an_edge() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    law = rc.as_marginal(stats.expon())
+    points = line_module.resolving(law, law.ppf(np.array([1e-6, 1 - 1e-6])))
+    # At the edge the sum is off by half a cell: 13.8 / (2 * 0.05) = 138.
+    assert 138 <= points <= 138 + 16
+    assert line_module.resolving(rc.Normal(0, 1), np.array([-5.0, 5.0])) == 96
+    spikes = rc.NormalMixture([1 / 3] * 3, [-1, 0.013, 1], [3e-3] * 3)
+    assert line_module.resolving(spikes, np.array([-1.01, 1.01])) == 96  # no grid does
+
+
+def test_what_the_moments_say_is_part_of_the_error() -> None:
+    # Stopped at an absurd lambda the plan is the product of its ends, the moments are not.
+    plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.5, 1.0)
+    rec = rc.recover_plan(
+        rc.velocity_field(plan), plan.source, family="line", grid=48, regularization=1e6
+    )
+    bar = rec.error_bars["correlation"]
+    assert abs(bar.value - 0.5) > 0.1
+    assert abs(bar.value - 0.5) < 1.1 * bar.error

@@ -15,6 +15,7 @@ from recouple.inverse.dual import (
     FAR,
     LARGEST_GRID,
     LOOSE,
+    UNRESOLVED,
     Options,
     Problem,
     Stage,
@@ -24,6 +25,7 @@ from recouple.inverse.dual import (
     read_law,
     smooth_law,
 )
+from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.moment import MixedMoments, bernstein_fits
 from recouple.inverse.noise import told_by_ends, unit_shifts
 from recouple.inverse.recovery import (
@@ -55,8 +57,10 @@ LEAST_UNIT = 1e-2  # of the penalty, where the field's error does not reach: at 
 # below 0.1 in field consistency, swapped arguments or wrong laws start at 0.4. A field that is
 # small beside X1 - X0, whose mean it is, is learned with an error that is a share of the latter.
 INCONSISTENT_FIELD, INCONSISTENT_SHARE, INCONSISTENT_ENDS = 0.3, 0.1, 0.1
+DOUBTFUL = 0.1  # field consistency above which a result says that a network's would be smaller
+APART_BY = 1e-3  # correlation by which grid and moments may always differ
 NOTICED = 0.02  # field consistency above which a plan that misses the field is worth a word
-GRID, MOST_GRID = 96, 256  # points a side by default, and at most for a narrow plan
+GRID, MOST_GRID, COARSER = 96, 256, 16  # points a side by default, and at most for a narrow plan
 NO_GRID = "no grid resolves it: family='graph' or 'gaussian' may"
 NARROWEST = 1e-6  # 1 - correlation
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
@@ -103,8 +107,10 @@ def recover_on_line(
     start, end = trajectories(velocity, law0, options, steps)
     ends1 = end[6:8] if law1 is None else law1.ppf(np.array([options.tail, 1 - options.tail]))
     needed = points_across(velocity, start, end, ends1)
-    if grid is None and needed > GRID:
-        options = Options.checked(min(needed, MOST_GRID), *choices, grid_per_spline=2)
+    if grid is None:
+        finest = resolving(law0, start[6:8]), GRID if law1 is None else resolving(law1, ends1)
+        points = min(max(needed, *finest), MOST_GRID)
+        options = Options.checked(max(points, GRID), *choices, grid_per_spline=2)
     layout = layout_of(start, end, ends1, options)
     data = data_of(velocity, law0, law1, layout, options, steps)
     paths, speeds = along(velocity, start[8:], layout, options, steps)
@@ -165,6 +171,10 @@ def recover_on_line(
             )
     elif ended != "converged":
         verdict, reason = "representative", "the work ended before the plan that fits was found"
+        if ended != "interrupted" and consistency > DOUBTFUL:
+            message += f"; {_doubt(consistency)}"
+    elif consistency > DOUBTFUL:
+        message += f"; {_doubt(consistency)}"
     chosen = {
         "steps": steps,
         "target": "given" if given1 is not None else "from the flow",
@@ -182,20 +192,62 @@ def recover_on_line(
         field=consistency,
         mismatch=data.mismatch,
     )
-    order = min(MOST_MOMENTS, len(layout.times) - 1)
+    order = min(MOST_MOMENTS, len(layout.times) - 1)  # as many times as coefficients
     fits = bernstein_fits(layout.times, layout.nodes, data.cdf, order)
     told = "given" if noise is not None else "told by the two ends" if level else "by the residual"
-    warning, alone = "", _bernstein_correlation(fits)
+    warning = ""
     if consistency > max(NOTICED, FAR * found):
         warning = f": more than {FAR:g} times the error above, no plan near this one fits the field"
     evidence = (
         *solution.evidence,
         f"relative error of the field about {found:.1e}, {told}",
         f"the plan's own field differs by {consistency:.1e} of the field's size{warning}",
-        f"correlation {alone:.5g} by the moments of X_t alone"
-        + ("" if abs(alone) <= 1 else ": impossible, the field and the laws do not go together"),
+        *_moments_alone(fits, rec.error_bars["correlation"]),
     )
-    return replace(rec, evidence=evidence, mixture=solution.mixture, mixed_moments=fits)
+    bars = with_moments(rec.error_bars, fits)
+    return replace(
+        rec, evidence=evidence, mixture=solution.mixture, mixed_moments=fits, error_bars=bars
+    )
+
+
+def with_moments(bars: dict[str, ErrorBar], fits: MixedMoments) -> dict[str, ErrorBar]:
+    """Return error bars of the correlation and of mixed moments that reach the moments' own word.
+
+    These owe nothing to the reference or the grid: where both differ one of them is wrong.
+    """
+    told = {"correlation": fits.correlation}
+    powers = {"E[X0 X1]": (1, 1), "E[X0^2 X1]": (2, 1), "E[X0 X1^2]": (1, 2)}
+    told |= {k: float(fits.value[p]) for k, p in powers.items() if sum(p) < len(fits.value)}
+    found = dict(bars)
+    for name, value in told.items():
+        gap = float(bars[name].value) - value
+        if np.isfinite(gap):
+            found[name] = replace(bars[name], error=float(np.hypot(bars[name].error, gap)))
+    return found
+
+
+def _moments_alone(fits: MixedMoments, bar: ErrorBar) -> list[str]:
+    """Return what the moments of X_t alone say of the correlation."""
+    alone = fits.correlation
+    if np.isnan(alone):
+        return []
+    words = ""
+    if abs(alone) > 1:
+        words = ": impossible, the field and the laws do not go together"
+    elif abs(alone - bar.value) > max(FAR * bar.error, APART_BY):
+        words = (
+            f", {abs(alone - bar.value):.2g} from the plan's: the grid, or the regularisation, "
+            "loses something, and the error bars include it"
+        )
+    return [f"correlation {alone:.5g} by the moments of X_t alone{words}"]
+
+
+def _doubt(consistency: float) -> str:
+    return (
+        f"the plan's own field is off by {consistency:.2g} of the field's size, that of a "
+        f"well-trained network by less than {DOUBTFUL:g}: look at the laws of the ends, and at the "
+        "field"
+    )
 
 
 @dataclass(frozen=True)
@@ -305,7 +357,7 @@ def _solve_from(
         return solve(repr(reference), masses, path, automatic)
     if reference == "schroedinger":
         fits = bernstein_fits(layout.times, layout.nodes, data.cdf, 2)
-        masses = schroedinger(data.mass0, data.mass1, _bernstein_correlation(fits))
+        masses = schroedinger(data.mass0, data.mass1, fits.correlation)
         return solve("schroedinger", masses, path, automatic)
     product = solve("product", problem.reference, path, automatic)
     broken = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
@@ -379,6 +431,19 @@ def _mixture_of(layout: Layout, data: Data, near: GridPlan, misfit: float, momen
     )
 
 
+def resolving(law: Marginal, ends: FloatArray) -> int:
+    """Return how many points between its ends resolve a law's density; ``GRID`` if none do."""
+    for points in range(GRID, MOST_GRID + 1, COARSER):
+        x = np.linspace(ends[0], ends[1], points)
+        h = x[1] - x[0]
+        p, between = law.pdf(x), law.pdf(x[1:-2] + 0.5 * h)
+        cubic = (9 * (p[1:-2] + p[2:-1]) - p[:-3] - p[3:]) / 16
+        # The sum alone may be right by accident, where peaks lie between the points.
+        if max(abs(p.sum() * h - 1), np.abs(between - cubic).sum() * h) < UNRESOLVED:
+            return points
+    return GRID
+
+
 def points_across(
     field: VelocityField, start: FloatArray, end: FloatArray, ends1: FloatArray
 ) -> int:
@@ -396,17 +461,11 @@ def points_across(
     return 1 + int(np.ceil(float(spans.max()) / np.sqrt(2 * (1 - correlation))))
 
 
-def _bernstein_correlation(fits: MixedMoments) -> float:
-    m = fits.value
-    covariance = m[1, 1] - m[1, 0] * m[0, 1]
-    variances = (m[2, 0] - m[1, 0] ** 2) * (m[0, 2] - m[0, 1] ** 2)
-    return float(covariance / np.sqrt(variances)) if variances > 0 else float("nan")
-
-
 def consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float | None) -> bool:
     """Whether the misfit is one that an imperfect teacher of the right problem shows."""
-    moved = (plan.x1[None, :] - plan.x0[:, None]) ** 2
-    share = field * np.sqrt(np.mean(speeds**2) / np.sum(plan.mass * moved))
+    spread = speeds - speeds.mean(axis=1, keepdims=True)
+    moved = plan.cov[0, 0] - 2 * plan.cov[0, 1] + plan.cov[1, 1]
+    share = field * np.sqrt(np.mean(spread**2) / moved) if moved > 0 else 0.0
     near = field < INCONSISTENT_FIELD or share < INCONSISTENT_SHARE
     return bool(near and (mismatch is None or mismatch < INCONSISTENT_ENDS))
 

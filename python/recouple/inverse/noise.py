@@ -57,7 +57,8 @@ def unit_shifts(
     closing = so_far[:, -1]
     change = -so_far
     if two_sided:
-        near = (1 - times) ** 2 / ((1 - times) ** 2 + times**2)
+        first, last = (1 - times) * spread[0, 0], times * spread[-1, 0]
+        near = first**2 / (first**2 + last**2)  # as the two readings are blended
         change = change + (1 - near)[:, None] * closing[:, None, :]
     shifts = [
         np.array([np.interp(x, paths[k], row, left=0.0, right=0.0) for row in change[:, k]])

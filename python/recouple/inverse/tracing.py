@@ -25,6 +25,8 @@ from recouple.inverse.recovery import (
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan
 
+FINER = 1.5  # change of the ratio of the spreads after which the steps are laid out anew
+MOST_SWEEPS = 4
 LEVELS = (np.arange(200) + 0.5) / 200  # of the trajectories on which fields are compared
 
 
@@ -58,8 +60,27 @@ def trajectories(
     levels = np.concatenate([TAILS, 1 - TAILS, [options.tail, 1 - options.tail], LEVELS])
     start = source.ppf(levels)
     _check_values(field, np.zeros(1), [start])
-    times = np.array([0.0, 1.0])
-    return start, _sweep(field, times, [start, start[:0]], steps, options.threads)[0]
+    ratio = 1.0
+    for _ in range(MOST_SWEEPS):
+        times = even_times(options.times, ratio)
+        groups = [start] + [start[:0]] * (len(times) - 1)
+        end = _sweep(field, times, groups, steps, options.threads)[0]
+        before, ratio = ratio, float(np.std(end[8:]) / np.std(start[8:]))
+        # Of unlike spreads most of the path lies in a corner of [0, 1], where the steps must be.
+        if ratio == 0 or 1 / FINER < ratio / before < FINER:
+            break
+    return start, end
+
+
+def even_times(count: int, ratio: float) -> FloatArray:
+    """Return times at equal angles of view, for ``ratio`` the spread of X1 over that of X0.
+
+    X_t looks at the standardised plan along 1 - t : t ratio.
+    """
+    angle = np.linspace(0, np.pi / 2, count)
+    times: FloatArray = np.sin(angle) / (np.sin(angle) + np.cos(angle) * ratio)
+    times[0], times[-1] = 0.0, 1.0
+    return times
 
 
 def layout_of(start: FloatArray, end: FloatArray, ends1: FloatArray, options: Options) -> Layout:
@@ -71,11 +92,7 @@ def layout_of(start: FloatArray, end: FloatArray, ends1: FloatArray, options: Op
             f"{ends1.tolist()} at time 1"
         )
     x0, x1 = (np.linspace(lo, hi, options.grid) for lo, hi in (ends0, ends1))
-    # Equal angles of view: X_t looks at the standardised plan along (1-t) s0 : t s1.
-    scale0, scale1 = np.std(start[8:]), np.std(end[8:])
-    angle = np.linspace(0, np.pi / 2, options.times)
-    times = np.sin(angle) * scale0 / (np.sin(angle) * scale0 + np.cos(angle) * scale1)
-    times[0], times[-1] = 0.0, 1.0
+    times = even_times(options.times, float(np.std(end[8:]) / np.std(start[8:])))
     knots = knots_over(times, ends0, ends1, options)
     features = features_of(times, knots)
     return Layout(
@@ -109,8 +126,9 @@ def data_of(
         return Data(mass0, mass1, from0, cdf0, None)
 
     cdf1 = [target.cdf(x) for x in _sweep(field, times, nodes, steps, threads)]
-    # Errors grow along the way: each end counts by the other's squared distance.
-    share = (1 - times) ** 2 / ((1 - times) ** 2 + times**2)
+    # Errors grow along the way: each end counts by the other's squared distance, for which the
+    # angle stands at which X_t looks at the standardised plan.
+    share = np.cos(np.linspace(0, np.pi / 2, len(times))) ** 2
     both = [w * f0 + (1 - w) * f1 for w, f0, f1 in zip(share, cdf0, cdf1, strict=True)]
     # The gap belongs to a trajectory, whatever its time: averaged over what mass goes there.
     gap, weight = 0.0, 0.0
@@ -147,11 +165,13 @@ def _sweep(
 ) -> list[FloatArray]:
     """Carry the points of each time along the flow to the last of ``times``.
 
-    All points in flight share their time, so a step is one call of the field.
+    All points in flight share their time, so a step is one call of the field. The times share the
+    ``steps`` alike, and by their length where that is more.
     """
     moving = groups[0]
     for before, after, joining in zip(times[:-1], times[1:], groups[1:], strict=True):
-        some = max(1, int(np.ceil(steps * abs(after - before) - 1e-9)))
+        share = max(abs(after - before), 1 / (len(times) - 1))
+        some = max(1, int(np.ceil(steps * share - 1e-9)))
         moving = integrate(
             field, moving, before, after, method="rk4", steps=some, num_threads=threads or None
         ).x
@@ -170,9 +190,11 @@ def along(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the trajectories from x at the layout's times, and the field along them."""
     paths, speeds = [], []
+    share = max(1, -(-steps // (len(layout.times) - 1)))
     for before, t in zip([0.0, *layout.times[:-1]], layout.times, strict=True):
         if t > before:
-            x = _sweep(field, np.array([before, t]), [x, x[:0]], steps, options.threads)[0]
+            some = max(share, int(np.ceil(steps * (t - before))))
+            x = _sweep(field, np.array([before, t]), [x, x[:0]], some, options.threads)[0]
         paths.append(x)
         speeds.append(field(float(t), x))
     return np.array(paths), np.array(speeds)
@@ -181,10 +203,13 @@ def along(
 def field_consistency(
     plan: GridPlan, paths: FloatArray, speeds: FloatArray, layout: Layout
 ) -> float:
-    """Return sqrt(E|v_plan - v|^2 / E|v|^2) along the trajectories of v."""
+    """Return sqrt(E|v_plan - v|^2 / Var v) along the trajectories of v.
+
+    About the mean of v at each time: what moves all points alike is no sign of a plan.
+    """
     recovered = velocity_field(plan, LINEAR)
     gaps = [recovered(float(t), x) - v for t, x, v in zip(layout.times, paths, speeds, strict=True)]
-    total = float(np.sum(speeds**2))
+    total = float(np.sum((speeds - speeds.mean(axis=1, keepdims=True)) ** 2))
     return float(np.sqrt(np.sum(np.square(gaps)) / total)) if total > 0 else 0.0
 
 
