@@ -312,3 +312,40 @@ def test_the_names_of_a_function_s_arguments_say_their_order() -> None:
     for function in (lambda t, x: t * x * x, lambda x, t: t * x * x, lambda a, b: a * b * b):
         assert rc.as_field(function)(0.5, [2.0]) == pytest.approx([2.0])
     assert rc.as_field(lambda x, t: x * t * t, order="tx")(0.5, [2.0]) == pytest.approx([2.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (lambda x: x + 0j, "field's values must hold real numbers, got dtype complex128"),
+        (lambda x: "abc", "field's values must hold real numbers, got dtype <U3"),
+        (lambda x: None, "field's values must hold real numbers, got dtype object"),
+        (lambda x: [[1.0], [2.0, 3.0]], "field's values must be convertible to an array"),
+        (lambda x: 0.3, r"field must return an array of shape \(2,\) like x, got \(\)"),
+        (lambda x: x[:1], r"field must return an array of shape \(2,\) like x, got \(1,\)"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"times": "scalar"}, {"batch": 100}])
+def test_values_that_are_no_field_s_are_named(values: Any, message: str, options: Any) -> None:
+    field = rc.as_field(lambda t, x: values(x), **options)
+    with pytest.raises(ValueError, match=message):
+        field(0.5, [1.0, 2.0])
+
+
+def test_values_of_any_real_kind_serve() -> None:
+    x = np.array([1.0, -2.0])
+    for kind in (np.float32, np.float16, np.longdouble, np.int64, np.bool_, list):
+        field = rc.as_field(lambda t, x, kind=kind: kind(x) if kind is list else x.astype(kind))
+        assert field(0.5, x).tolist() == ([1.0, 1.0] if kind is np.bool_ else x.tolist())
+
+
+def test_tensors_leave_their_gradients_behind() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Linear(1, 1)  # float32
+    field = rc.as_field(lambda t, x: net(torch.as_tensor(x, dtype=torch.float32)[:, None])[:, 0])
+    x = np.array([1.0, -2.0])
+    exact = float(net.weight.detach()[0, 0]) * x + float(net.bias.detach()[0])
+    assert np.allclose(field(0.5, x), exact, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"must hold real numbers, got dtype complex64"):
+        rc.as_field(lambda t, x: torch.as_tensor(x).to(torch.complex64))(0.5, x)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recouple import _core
-from recouple.arguments import whole_number
+from recouple.arguments import FloatArray, real_array, whole_number
 from recouple.field.base import VelocityField
 
 __all__ = ["FieldReport", "as_field", "check_field"]
@@ -98,7 +98,7 @@ class _Adapter:
             given = (x, at)
         if self.kind == "torch":
             return self._torch(given).reshape(x.shape)
-        values = np.asarray(self._call(*given), dtype=np.float64)
+        values = _numbers(self._call(*given))
         return values.reshape(x.shape) if values.shape == (*x.shape, 1) else values
 
     def _call(self, x: Any, *t: Any) -> Any:
@@ -134,6 +134,27 @@ def _evaluating(module: Any) -> Iterator[None]:
             part.training = True
 
 
+class _Plain:
+    """A callable of this package's convention."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Any):
+        self.function = function
+
+    def __call__(self, t: Any, x: Any) -> Any:
+        return _numbers(self.function(t, x))
+
+
+def _numbers(values: Any) -> FloatArray:
+    """Return what a callable gave as numbers, a tensor's without their gradient."""
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return values
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        values = values.detach().cpu()
+    return real_array("field's values", values, finite=False, empty=True)
+
+
 class _Batched:
     """A callable given no more than so many points at once."""
 
@@ -147,9 +168,7 @@ class _Batched:
         if len(x) <= self.most:
             return self.function(t, x)
         parts = [slice(first, first + self.most) for first in range(0, len(x), self.most)]
-        return np.concatenate(
-            [np.asarray(self.function(t[p] if np.ndim(t) else t, x[p])) for p in parts]
-        )
+        return np.concatenate([self.function(t[p] if np.ndim(t) else t, x[p]) for p in parts])
 
 
 def _kind(function: Any) -> str:
@@ -241,7 +260,8 @@ def as_field(
         By default ``v(t, x)`` on NumPy arrays: ``t`` a float or an array of shape (n,), ``x`` of
         shape (n,) on the line, (n, D) otherwise; returns an array shaped like ``x``. A torch module
         is called without gradients, in its parameters' precision, with x of shape (n, D) (also for
-        D = 1). A jax function takes and gives NumPy arrays. A :class:`VelocityField` is returned as
+        D = 1). A function that gives tensors takes NumPy arrays; gradients the tensors carry are
+        left. A jax function takes and gives NumPy arrays. A :class:`VelocityField` is returned as
         it is.
     dim : int
         Dimension D.
@@ -278,7 +298,8 @@ def as_field(
     ------
     ValueError
         If ``function`` is not callable, ``dim`` or ``batch`` is not a positive whole number, or
-        with "auto" no convention suits; the message lists what was tried.
+        with "auto" no convention suits; the message lists what was tried. From a call of the
+        field, if the callable gives values that are not real numbers shaped like x.
 
     See Also
     --------
@@ -305,7 +326,7 @@ def as_field(
         times = "auto"
     if _kind(function) == "torch" and order == "tx":
         order = "auto"
-    call: Any = function
+    call: Any = _Plain(function)
     if (order, times) != ("tx", "points"):
         if "auto" in (order, times):
             call, _ = _adapt(function, side, order, times)

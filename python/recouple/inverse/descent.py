@@ -386,9 +386,8 @@ def _descend(
             best = descent.theta
             if last.status != "converged":
                 status = "stalled"
-                message = (
-                    f"the descent ended by {last.status} at lambda = {path[len(history) - 1]:.1e}"
-                )
+                end = f"{path[len(history) - 1]:.1e} ({last.status})"
+                message = f"the descent stopped short at lambda = {end}"
         if told is not None:
             told(100, 100)
     except KeyboardInterrupt:

@@ -318,7 +318,7 @@ def descend(
             stage = solve(value, LOOSE)
             if stage.status != "converged":
                 status = "stalled"
-                message = f"Newton's method ended by {stage.status} at lambda = {value:.1e}"
+                message = f"Newton's method stopped short at lambda = {value:.1e} ({stage.status})"
                 break
             misfits.append(value * float(np.sqrt(np.mean(units * dual.theta**2))))
             if automatic and i > 1:

@@ -20,6 +20,7 @@ from recouple.arguments import (
     whole_number,
 )
 from recouple.field import VelocityField
+from recouple.inverse.breakdown import breakdown
 from recouple.inverse.candidates import along_curve, balanced_draw, even_pairing
 from recouple.inverse.dual import Stage
 from recouple.inverse.end import read_end
@@ -107,7 +108,8 @@ def recover_free(
     t = np.linspace(0, 1, count)
     clouds, followed = carry(velocity, start, t, some, num_threads)
     if not followed:
-        raise ValueError("field must carry points to finite places, apart from each other")
+        otherwise = "field must carry points to places apart from each other"
+        raise ValueError(breakdown(velocity, start, 0.0, 1.0, some, otherwise))
     ends = clouds[-1]
     if target is not None:
         ends = balanced_draw(read_end("target", target, dim, regular=False).draw, n, generate)
@@ -141,7 +143,7 @@ def recover_free(
             stage = Stage(value, found.status, found.iterations, found.residual, found.divergence)
             if found.status != "converged":
                 status = "stalled"
-                message = f"Newton's method ended by {found.status} at lambda = {value:.1e}"
+                message = f"Newton's method stopped short at lambda = {value:.1e} ({found.status})"
                 break
             if regularization is None and history:
                 slope = np.log(history[-1].residual / stage.residual) / np.log(path[k - 1] / value)

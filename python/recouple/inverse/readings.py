@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from recouple.arguments import FloatArray, real_array, whole_number
 from recouple.field import VelocityField
 from recouple.flow import integrate
+from recouple.inverse.breakdown import breakdown
 from recouple.inverse.end import End, read_end
 from recouple.inverse.significance import normal_tail
 
@@ -174,12 +175,7 @@ def read_field(
             last = x[left:].copy()
             x[left:] = _moved(velocity, last, before, float(now), some, threads or None)
             if not np.isfinite(x).all():
-                values_at(velocity, before, last)  # what is wrong with the field itself surfaces
-                values_at(velocity, float(now), last)
-                raise ValueError(
-                    "field must carry points to finite places: a trajectory leaves the numbers "
-                    f"between t = {before:.4g} and t = {now:.4g}"
-                )
+                raise ValueError(breakdown(velocity, last, before, float(now), some))
         before = float(now)
     groups = [
         values_at(velocity, float(s), x[int(a) : int(b)])

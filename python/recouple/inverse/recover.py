@@ -128,7 +128,8 @@ def recover_plan(
     ------
     ValueError
         If an argument is out of range, the field's values have the wrong shape or are not finite
-        (the message says where), or the source is not a law. What the field raises surfaces.
+        (the message says when and where), or the source is not a law. What the field raises
+        surfaces.
 
     Notes
     -----
@@ -162,7 +163,7 @@ def recover_plan(
             )
     else:
         velocity = as_field(field, dimension_of(source))
-    if family != "auto" and family not in FAMILIES:
+    if not isinstance(family, str) or family not in ("auto", *FAMILIES):
         raise ValueError(
             f"family must be 'auto' or one of {', '.join(map(repr, FAMILIES))}, got {family!r}"
         )

@@ -12,6 +12,7 @@ from recouple.arguments import FloatArray
 from recouple.field import VelocityField, velocity_field
 from recouple.flow import integrate
 from recouple.interpolant import LINEAR
+from recouple.inverse.breakdown import breakdown
 from recouple.inverse.dual import (
     NODES,
     Options,
@@ -172,14 +173,12 @@ def _sweep(
     for before, after, joining in zip(times[:-1], times[1:], groups[1:], strict=True):
         share = max(abs(after - before), 1 / (len(times) - 1))
         some = max(1, int(np.ceil(steps * share - 1e-9)))
+        left = moving
         moving = integrate(
             field, moving, before, after, method="rk4", steps=some, num_threads=threads or None
         ).x
         if not np.isfinite(moving).all():
-            raise ValueError(
-                "field must carry points to finite places: a trajectory leaves the numbers "
-                f"between t = {min(before, after):.4g} and t = {max(before, after):.4g}"
-            )
+            raise ValueError(breakdown(field, left, before, after, some))
         moving = np.concatenate([moving, joining])
     sizes = np.cumsum([len(g) for g in groups])[:-1]
     return np.split(moving, sizes)
