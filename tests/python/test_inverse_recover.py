@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import recouple as rc
+from recouple.progress import progress_callback
 
 PLAN = rc.GaussianPlan(0, 0, 1, 0.5, 1)
 
@@ -43,3 +46,85 @@ def test_a_flow_that_runs_away_is_told_when(family: str) -> None:
     with np.errstate(over="ignore", invalid="ignore"), left as caught:
         rc.recover_plan(lambda t, x: 20 * x**3, PLAN.source, family=family)
     assert 0 < float(str(caught.value).split("t = ")[1]) < 0.1
+
+
+# Progress.
+
+
+def test_a_callable_that_asks_for_three_is_told_the_residual_of_each_stage() -> None:
+    told: list[tuple[int, int, str]] = []
+
+    def tell(done: int, total: int, note: str) -> None:
+        told.append((done, total, note))
+
+    for solver in ("newton", "descent"):
+        told.clear()
+        rec = rc.recover_plan(
+            PLAN.velocity, PLAN.source, family="line", grid=32, times=5, solver=solver,
+            progress=tell,
+        )  # fmt: skip
+        assert told[0][2] == ""  # nothing is solved yet
+        assert told[-1][0] == told[-1][1]
+        assert told[-1][2] == rec.history[-1].note
+        notes = list(dict.fromkeys(note for _, _, note in told if note))
+        assert len(notes) > 2
+        assert [s.note for s in rec.history[:-1] if s.note not in notes] == []
+
+
+def test_callables_get_as_many_arguments_as_they_take() -> None:
+    seen: list[Any] = []
+    cases: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "two": (lambda done, total: seen.append((done, total)), (1, 2)),
+        "two or more": (lambda *all: seen.append(all), (1, 2)),
+        "a third of its own": (lambda d, t, name="mine": seen.append((d, t, name)), (1, 2, "mine")),
+        "three": (lambda done, total, note: seen.append((done, total, note)), (1, 2, "so")),
+    }
+    for callable_, given in cases.values():
+        tell = progress_callback(callable_, "work")
+        assert tell is not None
+        tell(1, 2, "so")
+        assert seen.pop() == given
+    for bad in (lambda: None, lambda a: None, lambda a, b, c, d: None, 3, "yes"):
+        with pytest.raises(ValueError, match="progress must be"):
+            progress_callback(bad, "work")  # type: ignore[arg-type]
+
+
+def test_the_bar_and_the_counter_show_the_note(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    tell = progress_callback(True, "work")
+    assert tell is not None
+    tell(0, 2)
+    tell(1, 2, "residual 1e-3")
+    tell(2, 2, "end")
+    lines = capsys.readouterr().err.replace("\n", "\r").rstrip("\r").split("\r")
+    assert [line.rstrip() for line in lines] == [
+        "work: 0/2",
+        "work: 1/2, residual 1e-3",
+        "work: 2/2, end",
+    ]
+    assert len(lines[2]) == len(lines[1])  # nothing of the line before is left standing
+
+    class Bar:
+        total, n, notes, closed = 0, 0, [""], False
+
+        def __init__(self, **options: Any):
+            pass
+
+        def set_postfix_str(self, note: str, refresh: bool) -> None:
+            self.notes.append(note)
+
+        def update(self, n: int) -> None:
+            Bar.n += n
+            self.n = Bar.n
+
+        def close(self) -> None:
+            Bar.closed = True
+
+    monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Bar))
+    tell = progress_callback(True, "work")
+    assert tell is not None
+    tell(1, 2, "residual 1e-3")
+    tell(2, 2)
+    assert (Bar.n, Bar.notes, Bar.closed) == (2, ["", "residual 1e-3"], True)

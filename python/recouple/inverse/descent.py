@@ -33,7 +33,7 @@ from recouple.inverse.tracing import (
 )
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan, Plan
-from recouple.progress import Progress, progress_callback
+from recouple.progress import Progress, Tell, progress_callback
 
 SOLVERS = ("newton", "descent")
 LARGEST_DUAL = 0.8e9  # bytes: beyond, Newton's method also takes minutes
@@ -271,16 +271,16 @@ def _coarse_plan(
     target: Marginal | ArrayLike | None,
     options: Options,
     others: dict[str, Any],
-    told: Callable[[int, int], None] | None,
+    told: Tell | None,
 ) -> Recovery | None:
     """Return the dual's solution on a coarse grid, None if that does not resolve the ends."""
     most, grid, splines = 0, min(options.grid, COARSE_GRID), others["splines"]
 
-    def half(done: int, total: int) -> None:
+    def half(done: int, total: int, note: str) -> None:
         nonlocal most
         most = max(most, 50 * done // max(total, 1))
         if told is not None:
-            told(most, 100)
+            told(most, 100, note)
 
     try:
         return recover_on_line(
@@ -337,7 +337,7 @@ def _descend(
     starts: dict[str, FloatArray],
     path: FloatArray,
     automatic: bool,
-    told: Callable[[int, int], None] | None,
+    told: Tell | None,
 ) -> _Found:
     """Follow lambda downwards from the start of least misfit, to the path's end or its corner."""
     misfits = {}
@@ -362,7 +362,7 @@ def _descend(
     try:
         for i, value in enumerate(map(float, path)):
             if told is not None:
-                told(50 + 50 * i // len(path), 100)
+                told(50 + 50 * i // len(path), 100, history[-1].note if history else "")
             before = misfit
             stage = solve(value, LOOSE, MOST_ITERATIONS[0])
             if stage.status == "stalled":
@@ -389,7 +389,7 @@ def _descend(
                 end = f"{path[len(history) - 1]:.1e} ({last.status})"
                 message = f"the descent stopped short at lambda = {end}"
         if told is not None:
-            told(100, 100)
+            told(100, 100, history[-1].note if history else "")
     except KeyboardInterrupt:
         status = "interrupted"
         message = f"stopped on request after {len(history)} of {len(path)} stages of the descent"

@@ -21,6 +21,7 @@ from recouple.inverse.cell import Weights, cell_weights
 from recouple.inverse.errorbar import ErrorBar, combine
 from recouple.marginal import Empirical, Marginal, as_marginal, smoothed
 from recouple.plan import Plan
+from recouple.progress import Tell
 
 CORNER = 0.25  # d log(residual) / d log(lambda) below which a smaller lambda only fits the error
 FAR = 3.0  # multiple of the known error of the data above which no corner is believed
@@ -42,6 +43,11 @@ class Stage:
     iterations: int
     residual: float
     divergence: float
+
+    @property
+    def note(self) -> str:
+        """What progress tells of it."""
+        return f"lambda {self.regularization:.1e}, residual {self.residual:.1e}"
 
 
 @dataclass(frozen=True)
@@ -275,7 +281,7 @@ def descend(
     path: FloatArray,
     units: FloatArray,
     automatic: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Tell | None,
     error: float = 0.0,
     enough: Callable[[Problem], bool] | None = None,
 ) -> tuple[Problem, tuple[Stage, ...], str, str]:
@@ -314,7 +320,7 @@ def descend(
     try:
         for i, value in enumerate(map(float, path)):
             if progress is not None:
-                progress(i, len(path))
+                progress(i, len(path), history[-1].note if history else "")
             stage = solve(value, LOOSE)
             if stage.status != "converged":
                 status = "stalled"
@@ -341,7 +347,7 @@ def descend(
                 history[-1] = replace(last, iterations=last.iterations + history[-1].iterations)
                 thetas[-1] = dual.theta
         if progress is not None:
-            progress(len(path), len(path))
+            progress(len(path), len(path), history[-1].note if history else "")
     except KeyboardInterrupt:
         if len(history) < 2:
             raise

@@ -99,9 +99,12 @@ def recover_free(
     stages = 1 + max(0, int(np.ceil(np.log(final / FIRST) / np.log(STEP) - 1e-9)))
     path = np.geomspace(FIRST, final, stages) if stages > 1 else np.array([final])
 
+    history: list[Stage] = []
+
     def tell(stage: int, done: int = 0) -> None:  # stage 0 is the reading of the field
         if callback is not None:
-            callback(min(TICKS * stage + done, TICKS * (stage + 1) - 1), TICKS * (stages + 1))
+            last = history[-1].note if history else ""
+            callback(min(TICKS * stage + done, TICKS * (stage + 1) - 1), TICKS * (stages + 1), last)
 
     tell(0)
     start = balanced_draw(end.draw, n, generate)
@@ -126,7 +129,6 @@ def recover_free(
     features, moments = np.concatenate([features, products]), np.concatenate([moments, crossed])
     reference = np.full(n, 1 / n)
     dual = _core.EntropicDual(reference, features)
-    history: list[Stage] = []
     thetas: list[FloatArray] = []
     status, message = "converged", "the penalty reached its end"
     try:
@@ -160,7 +162,7 @@ def recover_free(
             raise
         status, message = "interrupted", f"stopped on request after {len(thetas)} stages"
     if callback is not None:
-        callback(TICKS * (stages + 1), TICKS * (stages + 1))
+        callback(TICKS * (stages + 1), TICKS * (stages + 1), history[-1].note if history else "")
     if thetas:
         dual.set_theta(thetas[-1], threads)
     mass = dual.mass()

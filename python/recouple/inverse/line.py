@@ -49,7 +49,7 @@ from recouple.inverse.tracing import (
 )
 from recouple.marginal import Marginal
 from recouple.plan import GridPlan, MixturePlan, Plan
-from recouple.progress import Progress, progress_callback
+from recouple.progress import Progress, Tell, progress_callback
 
 LAMBDA_FIRST, LAMBDA_LAST, LAMBDA_STEP = 10**-2.5, 1e-9, 10**-0.5
 LEAST_UNIT = 1e-2  # of the penalty, where the field's error does not reach: at a known end
@@ -334,7 +334,7 @@ def _solve_from(
     layout: Layout,
     options: Options,
     errors: _Errors,
-    progress: Callable[[int, int], None] | None,
+    progress: Tell | None,
 ) -> _Solution:
     path, automatic = _path(options.regularization)
     if automatic and problem.common is not None:  # to where the field's error is the penalty by far

@@ -117,8 +117,9 @@ def recover_plan(
     num_threads : int, optional
         Result independent of it.
     progress : bool or callable, optional
-        ``True`` for a bar, or ``callback(done, total)``. On Ctrl-C the best plan so far is
-        returned, with status "interrupted".
+        ``True`` for a bar, ``callback(done, total)``, or ``callback(done, total, note)``: the note
+        is a stage's lambda and residual, or empty. On Ctrl-C the best plan so far is returned, with
+        status "interrupted".
 
     Returns
     -------
