@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import recouple as rc
+from recouple.inverse.noise import DURATION
+from recouple.inverse.repeat import REMAINS, disagreement
 from recouple.progress import progress_callback
 
 PLAN = rc.GaussianPlan(0, 0, 1, 0.5, 1)
@@ -128,3 +130,97 @@ def test_the_bar_and_the_counter_show_the_note(
     tell(1, 2, "residual 1e-3")
     tell(2, 2)
     assert (Bar.n, Bar.notes, Bar.closed) == (2, ["", "residual 1e-3"], True)
+
+
+# Fields that are not the same twice.
+
+
+def unsteady(level: float, per_point: bool = True, dim: int = 1) -> Any:
+    """The field of independent normal ends, or of PLAN, with an error drawn anew in every call."""
+    rng = np.random.default_rng(7)
+
+    def field(t: Any, x: Any) -> Any:
+        v = PLAN.velocity(t, x) if dim == 1 else (2 * t - 1) / ((1 - t) ** 2 + t**2) * x
+        return v * (1 + level * rng.normal(size=x.shape if per_point else ()))
+
+    return field
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_two_evaluations_tell_the_random_error_of_a_field(dim: int) -> None:
+    source = rc.Normal() if dim == 1 else rc.Gaussian(np.zeros(2), np.eye(2))
+    field = rc.as_field(unsteady(0.1, dim=dim), dim)
+    # From 4096 D normal errors, weighted by v^2 of kurtosis 3 or so: to 2% in standard deviation,
+    # and E v^2 is 1% more than the exact field's.
+    assert disagreement(field, source) == pytest.approx(0.1, rel=0.08)
+
+
+def test_what_is_the_same_twice_is_left_alone() -> None:
+    calls = []
+
+    def field(t: Any, x: Any) -> Any:
+        calls.append(t)
+        return PLAN.velocity(t, x)
+
+    assert disagreement(rc.as_field(field), PLAN.source) == 0.0
+    assert len(calls) == 32
+    assert disagreement(rc.velocity_field(PLAN), PLAN.source) == 0.0
+    sums = rc.as_field(unsteady(1e-7))  # a graphics card's order of summation
+    assert disagreement(sums, PLAN.source) == 0.0
+    assert disagreement(rc.as_field(lambda t, x: x * np.nan), PLAN.source) == 0.0
+    assert disagreement(rc.as_field(lambda t, x: 0 * x), PLAN.source) == 0.0
+    assert disagreement(rc.as_field(field), "no law") == 0.0  # for the recovery to say
+    rec, same = (
+        rc.recover_plan(f, PLAN.source, family="line", grid=32, times=5)
+        for f in (rc.as_field(field), rc.velocity_field(PLAN))
+    )
+    assert rec.evidence == same.evidence
+    assert np.array_equal(rec.plan.mass, same.plan.mass)
+
+
+def test_random_errors_average_along_trajectories_to_what_is_stated() -> None:
+    # Of dx = e dt, e anew in every call, a step of RK4 leaves h e sqrt(1 + 4 + 4 + 1) / 6.
+    rng, n = np.random.default_rng(1), 4000
+    moved = rc.integrate(
+        lambda t, x: rng.normal(size=x.shape), np.zeros(n), method="rk4", steps=96
+    ).x
+    random = np.sqrt(10 / (36 * 96))
+    assert np.std(moved) == pytest.approx(random, rel=4 / np.sqrt(2 * n))  # four deviations
+    u = np.linspace(0, 1, 2001)[1:] - 0.00025
+    smooth = np.sqrt(np.mean(2 * (1 - u) * np.exp(-0.5 * (u / DURATION) ** 2)))
+    assert random / smooth == pytest.approx(REMAINS, rel=0.02)
+
+
+@pytest.mark.parametrize("per_point", [True, False])
+def test_an_unsteady_field_is_recovered_and_says_so(per_point: bool) -> None:
+    def recovered(**options: Any) -> rc.Recovery:
+        field = unsteady(0.05, per_point)
+        return rc.recover_plan(field, PLAN.source, family="line", grid=32, times=9, **options)
+
+    rec = recovered()
+    bar = rec.error_bars["correlation"]
+    assert rec.status == "converged"
+    assert "not the same twice" in rec.evidence[-1]
+    assert bar.error < 0.01
+    assert abs(bar.value - 0.5) < 3 * bar.error
+    # A noise that is given is no less than what remains of the error.
+    assert REMAINS * 0.03 < recovered(noise=1e-4).settings["noise"] < REMAINS * 0.08
+    assert recovered(noise=0.02).settings["noise"] == 0.02
+    with pytest.raises(ValueError, match="noise must be at least 0"):
+        recovered(noise=-1.0)
+
+
+def test_dropout_left_on_is_found_out() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(2, 64), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(64, 1)
+    )
+
+    def field(t: Any, x: Any) -> Any:
+        rows = torch.as_tensor(np.column_stack([x, np.full(len(x), t)]), dtype=torch.float32)
+        return net(rows)[:, 0]
+
+    assert disagreement(rc.as_field(field), PLAN.source) > 0.01
+    net.eval()
+    assert disagreement(rc.as_field(field), PLAN.source) == 0.0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import ArrayLike
 
+from recouple.arguments import real_number
 from recouple.field import VelocityField, as_field
 from recouple.inverse.automatic import recover_automatically
 from recouple.inverse.components import recover_mixture
@@ -18,6 +20,7 @@ from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.graph import recover_graph
 from recouple.inverse.parsimony import recover_in_space
 from recouple.inverse.recovery import Recovery
+from recouple.inverse.repeat import REMAINS, disagreement, finding
 from recouple.progress import Progress
 
 # family -> the dimensions it covers (None: any) and the function that recovers it
@@ -95,7 +98,10 @@ def recover_plan(
         Relative error of the field, smooth in x and t as a trained network's. Given, its covariance
         stays in the penalty, whatever lambda, and where both ends are known the gap between them
         corrects the data; it serves the error bars and tells a graph. Default: from how far the
-        ends disagree, and from what the fit leaves; then the data are taken as they are.
+        ends disagree, and from what the fit leaves; then the data are taken as they are. A callable
+        that is not the same twice (Monte Carlo, dropout) is found out by evaluating it twice, and
+        ``evidence`` says by how much: that error averages along trajectories, no noise stands for
+        it, and 7% of it is the least that counts as given.
     regularization : float, optional
         Final lambda. Default: from 3e-3 down in steps of sqrt(10) to 1e-9, stopped where the
         residual no longer follows (slope below 0.25 in the log-log plane).
@@ -178,4 +184,9 @@ def recover_plan(
         raise ValueError(
             f"options of family {family!r} are {', '.join(known)}; got {', '.join(unknown)}"
         )
-    return recover(velocity, source, target, num_threads=num_threads, progress=progress, **options)
+    unsteady = disagreement(velocity, source)
+    if unsteady and options.get("noise") is not None:
+        given = real_number("noise", options["noise"], minimum=0.0)
+        options["noise"] = max(given, REMAINS * unsteady)
+    rec = recover(velocity, source, target, num_threads=num_threads, progress=progress, **options)
+    return replace(rec, evidence=(*rec.evidence, finding(unsteady))) if unsteady else rec
