@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import recouple as rc
 from recouple.inverse.noise import DURATION
+from recouple.inverse.recovery import TAILS, tail_index, verdict_of
 from recouple.inverse.repeat import REMAINS, disagreement
 from recouple.progress import progress_callback
 
@@ -224,3 +227,58 @@ def test_dropout_left_on_is_found_out() -> None:
     assert disagreement(rc.as_field(field), PLAN.source) > 0.01
     net.eval()
     assert disagreement(rc.as_field(field), PLAN.source) == 0.0
+
+
+# Tails.
+
+
+@pytest.mark.parametrize(
+    ("law", "index", "within"),
+    [
+        (scipy.stats.pareto(2.5), 0.4, 1e-9),  # rounding of 1 - 1e-6, against steps of 1 to 1e4
+        (scipy.stats.genpareto(-0.3), -0.3, 1e-9),
+        (scipy.stats.genpareto(0.25), 0.25, 1e-9),
+        (scipy.stats.expon(), 0.0, 1e-9),
+        (scipy.stats.laplace(), 0.0, 1e-9),
+        (scipy.stats.uniform(), -1.0, 1e-9),
+        (scipy.stats.t(3), 1 / 3, 0.01),  # 1 + O(q^-2), q = 4.5 at the first level
+        (scipy.stats.cauchy(), 1.0, 1e-3),  # 1 + O(q^-2), q = 32
+    ],
+    ids=lambda x: x.dist.name if hasattr(x, "dist") else str(x),
+)
+def test_the_tail_index_is_that_of_the_law(law: Any, index: float, within: float) -> None:
+    assert tail_index(law.isf(TAILS), TAILS) == pytest.approx(index, abs=within)
+    assert tail_index(3 - 2 * law.isf(TAILS), TAILS) == pytest.approx(index, abs=within)
+
+
+def test_the_tail_index_of_a_normal_law_rises_to_nought_slowly() -> None:
+    ratios = [np.array([r**-1, r**-2, r**-3]) for r in (1e2, 1e4, 1e8, 1e16)]
+    found = [tail_index(scipy.stats.norm.isf(levels), levels) for levels in ratios]
+    assert (np.diff(found) > 0).all()
+    # Quantiles are sqrt(2 log(1 / p)) to first order.
+    steps = np.diff(np.sqrt([1.0, 2.0, 3.0]))
+    first = np.log(steps[1] / steps[0]) / np.log(1e16)
+    assert found[-1] == pytest.approx(first, rel=0.1)
+    assert -0.01 < found[-1] < 0
+
+
+@pytest.mark.parametrize(
+    ("law", "verdict", "said"),
+    [
+        (scipy.stats.t(3), "representative", r"heavier than exponential \(tail index 0.33"),
+        # At a fifth, a 25th and a 125th the index is 0.99, to 0.05 from 20000 draws.
+        (
+            scipy.stats.cauchy().rvs(20_000, random_state=0),
+            "representative",
+            r"(0\.[89]|1\.[01])\d, of",
+        ),
+        (scipy.stats.laplace(), "unique", r"close to exponential \(tail index -?0.00"),
+        (scipy.stats.norm(), "unique", "both ends have the exponential moment"),
+        (scipy.stats.uniform(), "unique", "both ends have the exponential moment"),
+        (np.repeat([0.0, 1.0, 2.0, 9.0], [1, 50, 50, 1]), "unique", "which samples cannot show"),
+    ],
+)
+def test_the_verdict_names_the_tail_index(law: Any, verdict: str, said: str) -> None:
+    found, reason = verdict_of([rc.as_marginal(law)])
+    assert found == verdict
+    assert re.search(said, reason)

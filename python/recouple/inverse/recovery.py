@@ -308,14 +308,30 @@ def grid_plan(problem: Problem) -> GridPlan:
     return GridPlan(problem.x0, problem.x1, mass)
 
 
+def tail_index(quantiles: FloatArray, levels: FloatArray) -> float:
+    r"""Return the index of a tail from its quantiles at three levels, each r times the next.
+
+    .. math:: \xi = \log\frac{q_3 - q_2}{q_2 - q_1} \Big/ \log r
+
+    Exact for generalised Pareto laws, among them powers, P(X > x) ~ x^(-1/xi), with moments below
+    the order 1 / xi; the exponential, 0; the uniform law, -1. Others tend to theirs as the levels
+    fall, normal laws slowly, to 0 from below. Source: Pickands (1975), with quantiles for order
+    statistics.
+    """
+    near, far = abs(quantiles[1] - quantiles[0]), abs(quantiles[2] - quantiles[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.log(far / near) / np.log(levels[0] / levels[1]))
+
+
 def verdict_of(ends: Sequence[Marginal | FloatArray]) -> tuple[str, str]:
     """Return the verdict for a field, and its reason, from what is known of both ends.
 
     Each end is its law, or its quantiles at TAILS and 1 - TAILS where only the flow knows it.
     Uniqueness asks for an exponential moment. Between the levels 1e-2, 1e-4 and 1e-6 the quantiles
     of an exponential tail take equal steps, those of lighter tails smaller ones: a sign, no proof.
+    :func:`tail_index` puts the growth of the steps in the usual terms.
     """
-    growth = 0.0
+    growth, index = 0.0, 0.0
     for end in ends:
         if isinstance(end, Normal | NormalMixture):
             continue  # lighter than exponential, however wide a component
@@ -323,19 +339,20 @@ def verdict_of(ends: Sequence[Marginal | FloatArray]) -> tuple[str, str]:
         levels = SAMPLED_TAILS if sampled else TAILS
         q = end if isinstance(end, np.ndarray) else end.ppf(np.concatenate([levels, 1 - levels]))
         for tail in (q[:3], q[3:]):
-            steps = abs(tail[2] - tail[1]) / max(abs(tail[1] - tail[0]), 1e-300)
-            if not sampled or steps > SAMPLED_HEAVY:
-                growth = max(growth, steps)
+            near, far = abs(tail[1] - tail[0]), abs(tail[2] - tail[1])
+            if far > near * max(growth, SAMPLED_HEAVY if sampled else NEAR) and near > 0:
+                growth, index = float(far / near), tail_index(tail, levels)
+    found = f"tail index {index:.2f}, of an exponential 0; its quantile steps grow by {growth:.2f}"
     if growth > HEAVY:
         return "representative", (
             "uniqueness on the line asks for an exponential moment, and a tail looks heavier than "
-            f"exponential (its quantile steps grow by {growth:.2f}): this plan is one that fits"
+            f"exponential ({found}): this plan is one that fits"
         )
     if growth > NEAR:
         return "unique", (
             "on the line the field and the source determine the plan; but a tail looks close to "
-            f"exponential (its quantile steps grow by {growth:.2f}), where the hidden directions "
-            "hang by a thread: a small residual does not vouch for them"
+            f"exponential ({found}), where the hidden directions hang by a thread: a small "
+            "residual does not vouch for them"
         )
     if any(isinstance(end, Empirical) for end in ends):
         return "unique", (
