@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import recouple as rc
@@ -47,10 +48,24 @@ def test_each_picture_draws_on_the_axis_it_is_given(rec: rc.Recovery) -> None:
 
 
 def test_all_quantities_of_a_recovery_share_a_figure(rec: rc.Recovery) -> None:
-    axes = rc.plot.recovery(rec, "all").ravel()
-    assert len({id(ax.figure) for ax in axes}) == 1
-    assert len(axes) == 4
-    assert all(ax.has_data() for ax in axes)
+    for axes in (rc.plot.recovery(rec, "all"), rc.plot.recovery(rec)):
+        assert axes.shape == (2, 2)
+        assert len({id(ax.figure) for ax in axes.flat}) == 1
+        assert all(ax.has_data() for ax in axes.flat)
+    _, ax = matplotlib.pyplot.subplots()
+    assert rc.plot.recovery(rec, ax=ax) is ax  # where there is room for one, the plan
+
+
+def test_recoveries_off_a_grid_show_their_plan_and_say_so() -> None:
+    graph = rc.recover_plan(lambda t, x: np.ones_like(x), rc.Normal())
+    assert rc.plot.recovery(graph).has_data()
+    for quantity in ("all", "resolved", "residuals", "history"):
+        with pytest.raises(ValueError, match=r"on a grid, got one of AtomicPlan; .* 'plan'"):
+            rc.plot.recovery(graph, quantity)
+    square = rc.GaussianPlan(np.zeros(2), np.zeros(2), np.eye(2), 0.5 * np.eye(2), np.eye(2))
+    plane = rc.recover_plan(rc.velocity_field(square), square.source)
+    with pytest.raises(ValueError, match=r"plan on the line, got one in R\^2"):
+        rc.plot.recovery(plane)
 
 
 def test_the_comparison_has_four_titled_panels(rec: rc.Recovery) -> None:

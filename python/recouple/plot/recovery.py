@@ -15,7 +15,7 @@ __all__ = ["recovery"]
 
 def recovery(
     rec: Any,
-    quantity: Literal["plan", "resolved", "residuals", "history", "all"] = "plan",
+    quantity: Literal["plan", "resolved", "residuals", "history", "all"] | None = None,
     ax: Any = None,
 ) -> Any:
     """Draw a recovery: its plan, what the data resolve of it, and what they leave.
@@ -23,17 +23,23 @@ def recovery(
     Parameters
     ----------
     rec : Recovery
-        On a grid, but for "plan".
-    quantity : {"plan", "resolved", "residuals", "history", "all"}
+        On a grid, but for "plan"; of a plan on the line.
+    quantity : {"plan", "resolved", "residuals", "history", "all"}, optional
         The plan's density; at each place, the part of the local mass's variance that the data
         resolve; the moment residual at each time; the residual at each stage of the
-        regularisation; or all four with the marginals, in a figure of its own.
+        regularisation; or all four with the marginals, in a figure of its own. By default "all"
+        for a recovery on a grid if no ``ax`` is given, "plan" otherwise.
     ax : matplotlib Axes, optional
         Not with "all".
 
     Returns
     -------
-    Axes, or an array of Axes for "all".
+    Axes, or an array (2, 2) of Axes for "all".
+
+    Raises
+    ------
+    ValueError
+        If the recovery has no such quantity: all but "plan" belong to recoveries on a grid.
     """
     if not hasattr(rec, "plan"):
         raise ValueError(f"rec must be a recovery, got {type(rec).__name__}; plot.plan draws plans")
@@ -43,6 +49,13 @@ def recovery(
         "residuals": _residuals,
         "history": _history,
     }
+    if rec.plan.dim > 1:
+        raise ValueError(
+            f"rec must be of a plan on the line, got one in R^{rec.plan.dim}; plot.ellipses "
+            "draws Gaussian plans in the plane"
+        )
+    if quantity is None:
+        quantity = "all" if ax is None and _on_grid(rec) else "plan"
     if quantity in panels:
         return panels[quantity](rec, axes_of(ax))
     if quantity != "all":
@@ -50,6 +63,7 @@ def recovery(
         raise ValueError(f"quantity must be one of {names}, 'all', got {quantity!r}")
     if ax is not None:
         raise ValueError("ax must not be given with quantity 'all', which has a figure of its own")
+    _grid_of(rec)
     figure, axes = pyplot().subplots(2, 2, figsize=(9.6, 7.6), layout="constrained")
     for one, name in zip(axes.flat, panels, strict=True):
         panels[name](rec, one)
@@ -104,8 +118,15 @@ def _history(rec: Any, ax: Any) -> Any:
     return ax
 
 
+def _on_grid(rec: Any) -> bool:
+    return isinstance(rec.plan, GridPlan) and bool(getattr(rec, "history", ()))
+
+
 def _grid_of(rec: Any) -> GridPlan:
-    grid = getattr(rec, "plan", None)
-    if not isinstance(grid, GridPlan) or not rec.history:
-        raise ValueError(f"rec must be a recovery on a grid, got one of {type(grid).__name__}")
+    if not _on_grid(rec):
+        raise ValueError(
+            f"rec must be a recovery on a grid, got one of {type(rec.plan).__name__}; quantity "
+            "'plan' draws that"
+        )
+    grid: GridPlan = rec.plan
     return grid
