@@ -213,6 +213,12 @@ def test_an_unsteady_field_is_recovered_and_says_so(per_point: bool) -> None:
         recovered(noise=-1.0)
 
 
+def test_a_field_that_is_all_error_is_told_to_be_averaged() -> None:
+    rec = rc.recover_plan(unsteady(0.6), PLAN.source, family="line", grid=32, times=5)
+    assert rec.status == "inconsistent"  # sqrt(1 - 1 / (1 + 0.6^2)) of it is no plan's
+    assert "not the same twice, by 0.5" in rec.message
+
+
 def test_dropout_left_on_is_found_out() -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -20,7 +19,7 @@ from recouple.inverse.gaussian import affine_data, recover_gaussian
 from recouple.inverse.graph import recover_graph
 from recouple.inverse.parsimony import recover_in_space
 from recouple.inverse.recovery import Recovery
-from recouple.inverse.repeat import REMAINS, disagreement, finding
+from recouple.inverse.repeat import REMAINS, disagreement, with_disagreement
 from recouple.progress import Progress
 
 # family -> the dimensions it covers (None: any) and the function that recovers it
@@ -189,4 +188,4 @@ def recover_plan(
         given = real_number("noise", options["noise"], minimum=0.0)
         options["noise"] = max(given, REMAINS * unsteady)
     rec = recover(velocity, source, target, num_threads=num_threads, progress=progress, **options)
-    return replace(rec, evidence=(*rec.evidence, finding(unsteady))) if unsteady else rec
+    return with_disagreement(rec, unsteady) if unsteady else rec

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from recouple.field import VelocityField
 from recouple.inverse.end import read_end
+from recouple.inverse.recovery import Recovery
 
 POINTS = 256
 TIMES = 16  # errors common to a call are as many samples; the last is before 1, where poles are
@@ -51,10 +53,14 @@ def disagreement(field: Any, source: Any) -> float:
     return float(level) if ROUNDING < level < np.inf else 0.0
 
 
-def finding(level: float) -> str:
-    """Say it in a line of evidence."""
-    return (
+def with_disagreement(rec: Recovery, level: float) -> Recovery:
+    """Return a recovery that says so, where it says what the field is like."""
+    message = rec.message
+    if rec.status == "inconsistent":
+        message += f"; it is not the same twice, by {level:.2g} of its size: average several calls"
+    line = (
         f"the field is not the same twice: a random error of {level:.1e} of its size in each call. "
         "It averages along trajectories, but the plan's own field differs by as much; means of "
         "several calls lessen it"
     )
+    return replace(rec, message=message, evidence=(*rec.evidence, line))
