@@ -27,14 +27,15 @@ def recovery(
     quantity : {"plan", "resolved", "residuals", "history", "all"}, optional
         The plan's density; at each place, the part of the local mass's variance that the data
         resolve; the moment residual at each time; the residual at each stage of the
-        regularisation; or all four with the marginals, in a figure of its own. By default "all"
-        for a recovery on a grid if no ``ax`` is given, "plan" otherwise.
+        regularisation; or all four with the marginals, in a figure of its own. By default all
+        four for a recovery on a grid if no ``ax`` is given, "plan" otherwise.
     ax : matplotlib Axes, optional
         Not with "all".
 
     Returns
     -------
-    Axes, or an array (2, 2) of Axes for "all".
+    Axes: where nothing was chosen that of the plan, beside which its figure holds the others.
+    For "all" an array (2, 2) of Axes.
 
     Raises
     ------
@@ -54,6 +55,7 @@ def recovery(
             f"rec must be of a plan on the line, got one in R^{rec.plan.dim}; plot.ellipses "
             "draws Gaussian plans in the plane"
         )
+    chosen = quantity is not None
     if quantity is None:
         quantity = "all" if ax is None and _on_grid(rec) else "plan"
     if quantity in panels:
@@ -69,7 +71,7 @@ def recovery(
         panels[name](rec, one)
     _with_marginals(rec.plan, axes[0, 0])
     figure.suptitle(f"{rec.verdict}, {rec.status}")
-    return axes
+    return axes if chosen else axes[0, 0]
 
 
 def _with_marginals(grid: GridPlan, ax: Any) -> None:
