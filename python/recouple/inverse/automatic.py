@@ -13,9 +13,12 @@ from recouple.inverse.descent import recover_on_grid
 from recouple.inverse.dual import read_law
 from recouple.inverse.graph import find_graph, graph_of, graph_recovery
 from recouple.inverse.recovery import Recovery
-from recouple.marginal import Empirical, Marginal
+from recouple.marginal import Marginal
 from recouple.plan import Plan
 from recouple.progress import Progress
+
+STEPS, MOST_STEPS = 96, 1000  # of RK4
+THIN = 0.01  # of the variance of X1, left once X0 is known: a flow that may ask for more steps
 
 
 def recover_automatically(
@@ -31,7 +34,7 @@ def recover_automatically(
     regularization: float | None = None,
     noise: float | None = None,
     tail: float = 1e-6,
-    steps: int = 96,
+    steps: int | None = None,
     solver: str | None = None,
     num_threads: int | None = None,
     progress: Progress = None,
@@ -41,9 +44,13 @@ def recover_automatically(
         noise = real_number("noise", noise, minimum=0.0)
     law0 = read_law("source", source)
     law1 = None if target is None else read_law("target", target)
-    graph = find_graph(velocity, law0, law1, noise)
+    forward = graph_of(velocity, law0, law1, noise)
+    graph = find_graph(velocity, law0, law1, noise, forward)
     if graph is not None:
-        return graph_recovery(*graph, law0, law1)
+        return graph_recovery(graph, law0, law1)
+    if steps is None:
+        finely = forward.diffusion.within(1) < THIN
+        steps = min(max(STEPS, forward.diffusion.steps), MOST_STEPS) if finely else STEPS
     options: dict[str, Any] = {
         "grid": grid,
         "times": times,
@@ -59,10 +66,4 @@ def recover_automatically(
         "progress": progress,
     }
     rec = recover_on_grid(velocity, source, target, **options)
-    if isinstance(law0, Empirical):
-        return rec
-    forward = graph_of(velocity, law0, law1, noise)
-    finding = (
-        f"D0 = {forward.diffusion:.3g} of the variance of X1 is left once X0 is known: no graph"
-    )
-    return replace(rec, evidence=(finding, *rec.evidence))
+    return replace(rec, evidence=(f"no graph of a map: {forward.finding}", *rec.evidence))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,8 +16,9 @@ from recouple.inverse.dual import read_law
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.noise import DURATION, LENGTH
 from recouple.inverse.recovery import Recovery, Residuals
+from recouple.inverse.straight import Diffusions, diffusions, spreads
 from recouple.marginal import Empirical, Marginal, Normal
-from recouple.plan import AtomicPlan, MonotonePlan, monotone_plan
+from recouple.plan import AtomicPlan, MonotonePlan, Plan, monotone_plan
 from recouple.progress import Progress
 
 POINTS = 4000  # of the graph of a plan that is not monotone, out to REACH normal scores
@@ -25,58 +27,111 @@ SHORT = 0.15  # of a time over which the particles of a deterministic plan are s
 MOST_NOISE = 0.15  # relative error of the field beyond which no plan is called deterministic
 SETTLED = 0.03  # of a mean speed by which the sum over quantiles may miss the target
 ROUGH = 0.01  # of a mean speed by which the law of T(X0) misses the target, above which it is moved
-DIFFUSE = 1e-3  # D0 of the sum over quantiles
+SURE = 3.0  # standard errors of a diffusion from zero, beyond which the plan is none of a map
+MOST_UNDECIDED = 0.07  # of the variance of X1, the diffusion that a map's field may leave open
+NARROW = 3.4e-4  # a smaller diffusion asks for twice the points that the largest default grid has
+SPREADING = 0.01  # of the mass: atoms of X0 that spread
 MISSES = 0.6  # of the path's length is missed by a field with the relative error 1
 WAVES = 40
+HERMITE = 7  # points across a diffusion
 _NORMAL = Normal(0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Pairs (x, T(x)) with weights, the evidence for them, and the field's relative error.
+    """Pairs (start, T(start)) with weights, T(x) = x + v_0(x), and the evidence for them.
 
-    ``diffusion`` is D0 = 1 - Var T(X0) / Var X1, T(x) = x + v_0(x): by the law of total variance
-    E Var(X1 | X0) / Var X1, zero exactly when X1 is a function of X0.
+    They run from X0, or ``mirrored`` from X1. ``level`` is the field's relative error, ``size`` a
+    mean speed, ``missed`` W2 between the law of T and the end, and ``spreading`` the mass of atoms
+    that are seen to spread.
     """
 
-    x: FloatArray
-    y: FloatArray
+    start: FloatArray
+    end: FloatArray
     weights: FloatArray
-    diffusion: float
+    diffusion: Diffusions
     level: float
-    missed: float = 0.0  # W2 between the law of T(X0) and the target, in mean speeds
+    size: float
+    missed: float
+    spreading: float
+    mirrored: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether the plan is deterministic, as far as a field with this error can tell."""
-        within = -DIFFUSE - 4 * self.level <= self.diffusion <= DIFFUSE + self.allowance
-        lands = self.missed <= SETTLED + self.level
-        return bool(self.level <= MOST_NOISE and within and lands)
+        """Whether the plan is taken for a map: nothing speaks for a diffusion that counts."""
+        slack = NARROW * float(np.sqrt(self.diffusion.variance))
+        lands = self.missed <= (SETTLED + self.level) * self.size + slack
+        fits = self.level <= MOST_NOISE and lands and self.spreading <= SPREADING
+        return bool(fits and (self.still or self.narrow))
 
     @property
-    def allowance(self) -> float:
-        """The diffusion that a field with this error may show for a map."""
-        # The map's own error shows twice, in what particles seem to turn and where they land.
-        return min(self.level, 1.3 * self.missed) if self.missed else self.level
+    def still(self) -> bool:
+        """Whether no diffusion is seen, by a field that would show one."""
+        seen = (self.diffusion.whole, self.diffusion.local)
+        none = all(abs(d.value) <= SURE * d.error for d in seen)
+        return bool(none and self.diffusion.within(2) <= MOST_UNDECIDED)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether a diffusion, if there is one, is too small for any grid."""
+        seen = (self.diffusion.whole, self.diffusion.local)
+        return all(abs(d.value) + d.error <= NARROW for d in seen)
+
+    @property
+    def finding(self) -> str:
+        """What is left of the variance of the one end once the other is known, in words."""
+        x, y, t = ("X1", "X0", 1) if self.mirrored else ("X0", "X1", 0)
+        d = self.diffusion
+        seen = max((d.whole, d.local), key=lambda one: abs(one.standard_errors))
+        if self.spreading > SPREADING:
+            return f"atoms that hold {self.spreading:.2g} of the mass of {x} spread as time goes on"
+        if not np.isfinite(seen.error):
+            return f"the field near t = {t} does not show how straight the paths are"
+        at = 1 - seen.time if self.mirrored else seen.time
+        law = f"the law of {y} as given" if seen.given else f"the law of X_t at t = {at:.2g}"
+        whose = f"the variance of {y}" + (" in its neighbourhoods" if seen is d.local else "")
+        if seen.value < -SURE * seen.error:
+            return (
+                f"straight paths would make {law} wider than it is, by {-seen.value:.2g} +- "
+                f"{seen.error:.1g} of {whose}: the field at t = {t} does not go with it"
+            )
+        return (
+            f"D{t} = {seen.value:.2g} +- {seen.error:.1g} of {whose} is left once {x} is known, by "
+            f"{law}"
+        )
 
     def expectations(
         self, functions: Sequence[Callable[[FloatArray, FloatArray], ArrayLike]]
     ) -> list[ErrorBar]:
-        """Return expectations, with what smooth random errors of the map would move."""
-        scale = np.sqrt(self.weights @ (self.x - self.weights @ self.x) ** 2)
+        """Return expectations, with what smooth random errors of the map would move.
+
+        And what a diffusion would that may be there.
+        """
+        weights, start, end = self.weights, self.start, self.end
+        scale = np.sqrt(weights @ (start - weights @ start) ** 2)
         rng = np.random.default_rng(0)
         waves = rng.normal(size=WAVES) / (LENGTH * scale)
-        angle = np.outer(waves, self.x)
+        angle = np.outer(waves, start)
         shifts = np.concatenate([np.cos(angle), np.sin(angle)]) / np.sqrt(WAVES)
-        shifts *= self.level * (self.y - self.x)
+        shifts *= self.level * (end - start)
+        spread = np.sqrt(self.diffusion.within(1) * self.diffusion.variance)
+        steps, shares = np.polynomial.hermite_e.hermegauss(HERMITE)
+        shares = shares / shares.sum()
         found = []
         for f in functions:
-            values = real_array("function(x0, x1)", f(self.x, self.y), shape=self.x.shape)
-            moved = np.array([np.asarray(f(self.x, self.y + s)) for s in shifts]) - values
-            mean = float(self.weights @ values)
-            spread = float(np.sqrt(self.weights @ (values - mean) ** 2))
-            error = float(np.linalg.norm(moved @ self.weights))
-            found.append(ErrorBar(mean, error + spread / len(self.x), 1.0, 0.0))
+
+            def at(shift: Any, f: Any = f) -> FloatArray:
+                pair = (end + shift, start) if self.mirrored else (start, end + shift)
+                return real_array("function(x0, x1)", f(*pair), shape=start.shape)
+
+            values = at(0.0)
+            mean = float(weights @ values)
+            width = float(np.sqrt(weights @ (values - mean) ** 2))
+            moved = np.array([at(s) for s in shifts]) - values
+            error = float(np.linalg.norm(moved @ weights)) + width / len(start)
+            blurred = sum(p * at(spread * z) for z, p in zip(steps, shares, strict=True))
+            error = float(np.hypot(error, weights @ (blurred - values)))
+            found.append(ErrorBar(mean, error, 1.0, 0.0))
         return found
 
 
@@ -92,19 +147,25 @@ def graph_of(
     else:
         x, weights = _points_of(source)
     v = velocity(0.0, x)
+    bad = np.flatnonzero(~np.isfinite(v))
+    if bad.size:
+        raise ValueError(f"field must be finite, got {v[bad[0]]} at t = 0, x = {x[bad[0]]:.6g}")
     y = x + v
-    size = float(np.sqrt(weights @ v**2)) or 1.0
-    if noise is None:
-        noise = min(_turning(velocity, x, v, weights), _missing(velocity, source, target))
-    variance = _end_variance(velocity, x, v, weights, target)
-    spread = float(weights @ (y - weights @ y) ** 2)
-    missed = 0.0
-    if target is not None and not isinstance(source, Empirical):
-        order = np.argsort(y)
-        levels = np.cumsum(weights[order]) - 0.5 * weights[order]
-        gap = y[order] - target.ppf(levels)
-        missed = float(np.sqrt(weights[order] @ gap**2)) / size
-    return Graph(frozen(x), frozen(y), frozen(weights), 1 - spread / variance, noise, missed)
+    atoms = isinstance(source, Empirical)
+    with np.errstate(all="ignore"):  # numbers that are not finite speak for no graph
+        size = float(np.sqrt(weights @ v**2)) or 1.0
+        if noise is None:
+            noise = min(_turning(velocity, x, v, weights), _missing(velocity, source, target))
+        missed = 0.0
+        if target is not None and not atoms:
+            order = np.argsort(y)
+            levels = np.cumsum(weights[order]) - 0.5 * weights[order]
+            gap = y[order] - target.ppf(levels)
+            missed = float(np.sqrt(weights[order] @ gap**2))
+        level = noise if np.isfinite(noise) else 0.0
+        found = diffusions(velocity, source, target, level)
+        spreading = spreads(velocity, source) if isinstance(source, Empirical) else 0.0
+    return Graph(frozen(x), frozen(y), frozen(weights), found, noise, size, missed, spreading)
 
 
 def _points_of(law: Marginal) -> tuple[FloatArray, FloatArray]:
@@ -131,7 +192,8 @@ def _turning(velocity: VelocityField, x: FloatArray, v: FloatArray, weights: Flo
     t = min(SHORT, 0.5 / -least) if least < 0 else SHORT
     size = float(np.sqrt(weights @ v**2)) or 1.0
     turn = float(np.sqrt(weights @ (velocity(t, x + t * v) - v) ** 2)) / size
-    return turn / float(np.sqrt(2 * (1 - np.exp(-0.5 * (t / DURATION) ** 2))))
+    apart = float(np.sqrt(-2 * np.expm1(-0.5 * (t / DURATION) ** 2)))
+    return turn / apart if apart > 0 else float("inf")
 
 
 def _missing(velocity: VelocityField, source: Marginal, target: Marginal | None) -> float:
@@ -155,53 +217,19 @@ def _missing(velocity: VelocityField, source: Marginal, target: Marginal | None)
     return gap / (MISSES * (max(float(np.sqrt(np.mean(v**2))) for v in speeds) or 1.0))
 
 
-def _end_variance(
-    velocity: VelocityField,
-    x: FloatArray,
-    v: FloatArray,
-    weights: FloatArray,
-    target: Marginal | None,
-) -> float:
-    """Variance of X1: the target's, or what the path's variance near t = 0 extrapolates to."""
-    if isinstance(target, Empirical):
-        return float(target.std()) ** 2
-    if target is not None:
-        y, mass = _points_of(target)  # the same sum as over the graph
-        return float(mass @ (y - mass @ y) ** 2)
-    # Var X_t = (1-t)^2 A + 2 t (1-t) C + t^2 B with A, C known at t = 0; RK4 to t = SHORT.
-    t, steps, moving = SHORT, 16, x
-    h = t / steps
-    for i in range(steps):
-        s = i * h
-        k1 = velocity(s, moving)
-        k2 = velocity(s + h / 2, moving + h / 2 * k1)
-        k3 = velocity(s + h / 2, moving + h / 2 * k2)
-        k4 = velocity(s + h, moving + h * k3)
-        moving = moving + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-    def cov(a: FloatArray, b: FloatArray) -> float:
-        return float(weights @ ((a - weights @ a) * (b - weights @ b)))
-
-    a, c = cov(x, x), cov(x, x + v)
-    end = (cov(moving, moving) - (1 - t) ** 2 * a - 2 * t * (1 - t) * c) / t**2
-    return end if end > 0 else float("inf")
-
-
 def find_graph(
     velocity: VelocityField,
     source: Marginal,
     target: Marginal | None,
     noise: float | None,
-) -> tuple[Graph, bool] | None:
-    """Return the graph of a deterministic plan, and whether it runs over X1; None if it is none."""
-    forward = graph_of(velocity, source, target, noise)
-    if forward.holds:
-        return forward, False
-    if target is not None:
-        back = graph_of(reversed_time(velocity), target, source, noise)
-        if back.holds:
-            return back, True
-    return None
+    forward: Graph | None = None,
+) -> Graph | None:
+    """Return the graph of a deterministic plan, None if it is none; ``forward`` if known is it."""
+    forward = forward or graph_of(velocity, source, target, noise)
+    if forward.holds or target is None:
+        return forward if forward.holds else None
+    back = replace(graph_of(reversed_time(velocity), target, source, noise), mirrored=True)
+    return back if back.holds else None
 
 
 def recover_graph(
@@ -218,74 +246,76 @@ def recover_graph(
         noise = real_number("noise", noise, minimum=0.0)
     law0 = read_law("source", source)
     law1 = None if target is None else read_law("target", target)
-    found = find_graph(velocity, law0, law1, noise)
-    if found is not None:
-        return graph_recovery(*found, law0, law1)
     forward = graph_of(velocity, law0, law1, noise)
-    rec = graph_recovery(forward, False, law0, law1)
+    found = find_graph(velocity, law0, law1, noise, forward)
+    if found is not None:
+        return graph_recovery(found, law0, law1)
     return replace(
-        rec,
+        graph_recovery(forward, law0, law1),
         status="inconsistent",
         verdict="representative",
         reason="the plan is not deterministic",
-        message=(
-            f"X1 is no function of X0: D0 = {forward.diffusion:.3g} where a field with the "
-            f"relative error {forward.level:.2g} allows {DIFFUSE + forward.allowance:.2g}"
-        ),
+        message=f"X1 is no function of X0: {forward.finding}",
     )
 
 
-def graph_recovery(
-    graph: Graph, mirrored: bool, source: Marginal, target: Marginal | None
-) -> Recovery:
+def graph_recovery(graph: Graph, source: Marginal, target: Marginal | None) -> Recovery:
     """Turn the graph of a map into a result."""
-    x, y, weights = graph.x, graph.y, graph.weights
-    order = np.argsort(x)
-    steps = np.diff(y[order])
-    rising = float(weights[order][1:] @ (steps > 0)), float(weights[order][1:] @ (steps < 0))
+    start, end, weights = graph.start, graph.end, graph.weights
+    steps = np.diff(end[np.argsort(start)])
+    beside = weights[np.argsort(start)][1:]
+    rising = float(beside @ (steps > 0)), float(beside @ (steps < 0))
+    monotone = max(rising) > 1 - 2 * graph.level - 2 / len(start)
+    shape = "increasing" if rising[0] > rising[1] else "decreasing"
     atoms = isinstance(source, Empirical) or isinstance(target, Empirical)
     plan: AtomicPlan | MonotonePlan
-    if not atoms and target is not None and max(rising) > 1 - 2 * graph.level - 2 / len(x):
-        plan = monotone_plan(source, target, decreasing=rising[1] > rising[0])
-        kind = "decreasing" if rising[1] > rising[0] else "increasing"
-        kind += ", rearranged onto the target"
+    if not atoms and target is not None and monotone:
+        plan = monotone_plan(source, target, decreasing=shape == "decreasing")
+        kind = f"{shape}, rearranged onto the target"
     else:
-        law = source if mirrored else target
-        landed = False
-        if not atoms and law is not None and graph.missed > ROUGH:
-            y, landed = _onto(law, y, weights), True
-        plan = AtomicPlan(y, x, weights) if mirrored else AtomicPlan(x, y, weights)
-        monotone = max(rising) > 1 - 2 * graph.level - 2 / len(x)
-        shape = (
-            ("increasing" if rising[0] > rising[1] else "decreasing")
-            if monotone
-            else "no monotone map"
-        )
-        kind = f"{len(x)} atoms" if atoms else f"{shape}, as {len(x)} pairs"
+        law = source if graph.mirrored else target
+        landed = not atoms and law is not None and graph.missed > ROUGH * graph.size
+        if law is not None and landed:
+            end = _onto(law, end, weights)
+        plan = AtomicPlan(*((end, start) if graph.mirrored else (start, end)), weights)
+        kind = f"{shape if monotone else 'no monotone map'}, as {len(start)} pairs"
+        kind = f"{len(start)} atoms" if atoms else kind
         kind += ", moved onto the target" if landed else ""
-    pairs = Graph(y, x, weights, graph.diffusion, graph.level) if mirrored else graph
-    (bar,) = pairs.expectations([_standardised(pairs)])
-    correlation = ErrorBar(float(plan.correlation), bar.error, 1.0, 0.0)
-    name = "D1" if mirrored else "D0"
-    which = "X0 is a function of X1" if mirrored else "X1 is a function of X0"
+    laws = (("X0", source), ("X1", target))
+    heavy = [name for name, law in laws if law is not None and not np.isfinite(law.std())]
+    possible = graph.diffusion.within(1)
+    bars = {}
+    if not heavy:
+        (bar,) = graph.expectations([_standardised(plan)])
+        # Of two plans with one map and the same ends, the one that diffuses correlates less.
+        error = float(np.hypot(bar.error, 0.5 * possible))
+        bars["correlation"] = ErrorBar(float(plan.correlation), error, 1.0, 0.0)
+    t = int(graph.mirrored)
+    which = f"X{1 - t} is a function of X{t}"
+    reason = f"{which}: the field at t = {t} is the map itself, whatever the tails"
+    if heavy:
+        reason += f"; there is no correlation, {' and '.join(heavy)} without a variance"
+    left = f"diffusion of {possible:.1g} of the variance of X{1 - t}"
+    if not graph.still:
+        reason += f"; a {left}, if there is one, is too small for a grid to tell"
+    elif possible > NARROW:
+        reason += f"; a {left} would not show beside the field's error"
     return Recovery(
         plan=plan,
         family="graph",
         verdict="unique",
-        reason=(
-            f"{which}: one end of the field is the map itself; that rests on variances alone, "
-            "whatever the tails"
-        ),
+        reason=reason,
         status="converged",
-        message=f"the graph of the field at t = {int(mirrored)}: {kind}",
-        residuals=Residuals(abs(graph.diffusion), frozen(np.zeros(1)), graph.level, None),
-        error_bars={"correlation": correlation},
-        settings={"points": len(x), "noise": graph.level},
+        message=f"the graph of the field at t = {t}: {kind}",
+        residuals=Residuals(
+            abs(graph.diffusion.whole.value), frozen(np.zeros(1)), graph.level, None
+        ),
+        error_bars=bars,
+        settings={"points": len(start), "noise": graph.level, "undecided diffusion": possible},
         history=(),
-        estimator=pairs,
+        estimator=graph,
         evidence=(
-            f"{name} = {graph.diffusion:.2g}: {which} (a field with the relative error "
-            f"{graph.level:.1g} shows up to {DIFFUSE + graph.allowance:.2g})",
+            f"{graph.finding}, with a field of the relative error {graph.level:.1g}",
             f"the map is {kind}",
         ),
     )
@@ -302,11 +332,9 @@ def _onto(law: Marginal, y: FloatArray, weights: FloatArray) -> FloatArray:
     return moved
 
 
-def _standardised(graph: Graph) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    w = graph.weights
-    mean0, mean1 = float(w @ graph.x), float(w @ graph.y)
-    std0 = float(np.sqrt(w @ (graph.x - mean0) ** 2)) or 1.0
-    std1 = float(np.sqrt(w @ (graph.y - mean1) ** 2)) or 1.0
+def _standardised(plan: Plan) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    (mean0, mean1), variances = plan.mean, np.diag(plan.cov)
+    std0, std1 = np.sqrt(np.where(variances > 0, variances, 1.0))
 
     def product(x: FloatArray, y: FloatArray) -> FloatArray:
         values: FloatArray = (x - mean0) / std0 * (y - mean1) / std1
