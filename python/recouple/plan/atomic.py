@@ -92,7 +92,9 @@ class AtomicPlan(Plan):
             raise ValueError(f"x0 must be one point of dimension {self.dim}, got {np.shape(x0)}")
         at = (self.x0.reshape(-1, self.dim) == point).all(axis=1) & (self.weights > 0)
         if not at.any():
-            raise ValueError(f"x0 must be an atom of X0, got {point}")
+            raise ValueError(
+                f"x0 must be an atom of X0, got {point}; one_step(plan) maps the places between"
+            )
         return self._law(self.x1[at], self.weights[at] / self.weights[at].sum())
 
     def sample_conditional(self, x0: ArrayLike, rng: Rng = None) -> Any:
