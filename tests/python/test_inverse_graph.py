@@ -215,3 +215,14 @@ def test_a_recovered_map_pickles_and_maps_places_between_its_pairs() -> None:
     # Between pairs 2.6e-3 apart.
     (y,) = rc.one_step(rec.plan)(np.array([0.5]), rng=0)
     assert y == pytest.approx(0.3 + 0.7 * 0.5, abs=5e-3)
+
+
+def test_atoms_that_spread_ask_for_a_density() -> None:
+    plan = rc.MixturePlan(
+        [0.5, 0.5], [[-1, 1.5], [1, -0.5]], [np.diag([1e-12, 0.36]), np.diag([1e-12, 0.09])]
+    )
+    field, source = rc.velocity_field(plan), rc.Empirical([-1.0, 1.0])
+    rec = rc.recover_plan(field, source, grid=48, times=7, reference="product")
+    assert rec.family == "line"
+    assert rec.verdict == "representative"
+    assert "give the source a density" in rec.message

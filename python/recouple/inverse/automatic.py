@@ -11,7 +11,7 @@ from recouple.arguments import real_number
 from recouple.field import VelocityField
 from recouple.inverse.descent import recover_on_grid
 from recouple.inverse.dual import read_law
-from recouple.inverse.graph import find_graph, graph_of, graph_recovery
+from recouple.inverse.graph import SPREADING, find_graph, graph_of, graph_recovery
 from recouple.inverse.recovery import Recovery
 from recouple.marginal import Marginal
 from recouple.plan import Plan
@@ -39,7 +39,10 @@ def recover_automatically(
     num_threads: int | None = None,
     progress: Progress = None,
 ) -> Recovery:
-    """Recover a plan on the line as the graph of a map if it is one, else on a grid."""
+    """Recover a plan on the line as the graph of a map if it is one, else on a grid.
+
+    ``steps`` of None are 96, and more for a plan that is all but a map.
+    """
     if noise is not None:
         noise = real_number("noise", noise, minimum=0.0)
     law0 = read_law("source", source)
@@ -66,4 +69,9 @@ def recover_automatically(
         "progress": progress,
     }
     rec = recover_on_grid(velocity, source, target, **options)
-    return replace(rec, evidence=(f"no graph of a map: {forward.finding}", *rec.evidence))
+    rec = replace(rec, evidence=(f"no graph of a map: {forward.finding}", *rec.evidence))
+    if forward.spreading > SPREADING and rec.status != "converged":
+        reason = "the atoms of X0 spread, and became kernels of some width, with another field"
+        advice = "give the source a density, as narrow as the field's own"
+        rec = replace(rec, reason=reason, message=f"{rec.message}; {reason}: {advice}")
+    return rec
