@@ -116,6 +116,8 @@ class Problem:
     replicas: FloatArray | None = None  # theta fitted to data drawn anew from the solution
     rival: Problem | None = None  # the same data solved from another reference
     rival_share: float = 0.0  # of the difference to it that belongs into an error bar
+    movable: FloatArray | None = None  # (q, points): change of the masses with the reference
+    scatter: FloatArray | None = None  # (R, q): what the noise of ``shifts`` does to that
     least_tilt: float = 0.0  # where the data say too little to tell a typical tilt
 
     @classmethod
@@ -195,7 +197,10 @@ class Problem:
         """Return the error bars of functionals given by their values at the grid points, flat."""
         dual = self.dual()
         rows, sensitivity = dual.uncertainty(values, self.penalty, self.noise, self.threads)
-        common = np.sum((sensitivity @ self.shifts.T) ** 2, axis=1)
+        moved = sensitivity @ self.shifts.T
+        if self.movable is not None and self.scatter is not None:
+            moved += (values @ self.movable.T) @ self.scatter.T
+        common = np.sum(moved**2, axis=1)
         means = [rows[:, 0]]
         for theta in self.earlier:
             dual.set_theta(theta, self.threads)
@@ -218,6 +223,30 @@ class Problem:
             cut,
             self.tilt,
         )
+
+    def tangents(self, scores: FloatArray) -> FloatArray:
+        """Return the change of the solved plan with log-densities added to the reference.
+
+        theta answers so that the data are fitted as before: the change is pi (s - E s) less its
+        regression on the features, which is the derivative of pi along the answer of theta.
+        """
+        dual = self.dual()
+        _, answers = dual.uncertainty(scores, self.penalty, self.noise, self.threads)
+        mass = dual.mass() / dual.mass().sum()
+        changes: FloatArray = mass * (scores - (scores @ mass)[:, None])
+        for j, answer in enumerate(answers):
+            size = 1e-4 / max(1.0, float(np.abs(answer).max()))
+            either = []
+            for step in (size, -size):
+                dual.set_theta(self.theta + step * answer, self.threads)
+                either.append(dual.mass() / dual.mass().sum())
+            changes[j] -= (either[0] - either[1]) / (2 * size)
+        return changes
+
+    def at_level(self, level: float, shifts: FloatArray) -> Problem:
+        """Return the problem with data whose error is this multiple of ``shifts``."""
+        scatter = None if self.scatter is None else frozen(level * self.scatter)
+        return replace(self, shifts=frozen(level * shifts), scatter=scatter)
 
     def means(self, values: FloatArray) -> FloatArray:
         """Return the expectations alone."""

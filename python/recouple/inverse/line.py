@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +35,13 @@ from recouple.inverse.recovery import (
     settings_of,
     verdict_of,
 )
-from recouple.inverse.reference import CdfFit, fit_mixture_to_cdfs, reference_of, schroedinger
+from recouple.inverse.reference import (
+    CdfFit,
+    fit_mixture_to_cdfs,
+    reference_error,
+    reference_of,
+    schroedinger,
+)
 from recouple.inverse.tracing import (
     LEVELS,
     Data,
@@ -66,6 +72,7 @@ NARROWEST = 1e-6  # 1 - correlation
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 SHARED = 100.0  # the penalty of the field's error, in variances: a nat against 100 of chi^2 / 2
 APART = 0.1  # of the penalty: how far its diagonal goes down beside that of the field's error
+THINNED = 3  # one node in so many of the cdfs is one that a mixture is fitted to
 EXACT = 1e-8  # error of the cdfs of a field without noise
 MOST_MOMENTS = 8  # order of the mixed moments kept: the conditioning doubles with every order
 
@@ -127,10 +134,10 @@ def recover_on_line(
         amplitudes, root = told_by_ends(closing, law1.cdf(end[8:]) - LEVELS)
         cdf = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
         data = replace(data, cdf=cdf, moments=data.moments - amplitudes @ shifts)
-        left = root @ shifts
+        left, waves = root @ shifts, [root @ w for w in waves]
     if level is None and data.mismatch is not None and size > 0:
         level = data.mismatch / size
-    errors = replace(_Errors.of(shifts, level or 0.0), shifts=left)
+    errors = replace(_Errors.of(shifts, level or 0.0), shifts=left, waves=waves)
 
     problem = Problem.of(
         layout.x0,
@@ -148,7 +155,7 @@ def recover_on_line(
     problem, history = solution.problem, solution.history
     ended, message = solution.status, solution.message
     found = errors.level if noise is not None else solution.level
-    problem = replace(problem, shifts=frozen(found * left))
+    problem = problem.at_level(found, left)
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
     recovered = grid_plan(problem)
     consistency = field_consistency(recovered, paths, speeds, layout)
@@ -257,6 +264,7 @@ class _Errors:
     shifts: FloatArray  # of the moments, at the relative error 1
     level: float  # relative error of the field that the caller or the two ends tell; 0 if neither
     units: FloatArray  # the penalty's unit for each moment
+    waves: Sequence[FloatArray] = ()  # what it does to the cdfs at their nodes, at each time
 
     @classmethod
     def of(cls, shifts: FloatArray, level: float) -> _Errors:
@@ -386,6 +394,16 @@ def _solve_from(
             False,
             (lambda reached: errors.left_by(reached) <= product.level) if automatic else None,
         )
+        if mixture.status == "converged" and errors.waves:
+            corrected = reference_error(
+                fit,
+                *_places(layout),
+                np.concatenate([w[:, ::THINNED] for w in errors.waves], axis=1),
+                product.level,
+                problem,
+                mixture.problem,
+            )
+            mixture = replace(mixture, problem=corrected)
         # Both at one lambda: that of the mixture may be larger, and nats fall with it.
         costs = product.cost(end, errors.units), mixture.cost(end, errors.units)
     except KeyboardInterrupt:
@@ -419,12 +437,10 @@ def _solve_from(
 
 
 def _mixture_of(layout: Layout, data: Data, near: GridPlan, misfit: float, moments: int) -> CdfFit:
-    """Return the Gaussian mixture fitted to the cdfs, at every third of their nodes."""
-    places = [x[::3] for x in layout.nodes]
+    """Return the Gaussian mixture fitted to the cdfs, at some of their nodes."""
     return fit_mixture_to_cdfs(
-        np.repeat(layout.times, [len(x) for x in places]),
-        np.concatenate(places),
-        np.concatenate([f[::3] for f in data.cdf]),
+        *_places(layout),
+        np.concatenate([f[::THINNED] for f in data.cdf]),
         (near.x0, near.x1, near.mass),
         misfit,
         data=moments,
@@ -442,6 +458,12 @@ def resolving(law: Marginal, ends: FloatArray) -> int:
         if max(abs(p.sum() * h - 1), np.abs(between - cubic).sum() * h) < UNRESOLVED:
             return points
     return GRID
+
+
+def _places(layout: Layout) -> tuple[FloatArray, FloatArray]:
+    """Return times and places of the cdfs that a mixture is fitted to."""
+    places = [x[::THINNED] for x in layout.nodes]
+    return np.repeat(layout.times, [len(x) for x in places]), np.concatenate(places)
 
 
 def points_across(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recouple.arguments import FloatArray
+from recouple.arguments import FloatArray, frozen
 from recouple.inverse.dual import Problem, density_on
 from recouple.marginal import Normal
 from recouple.plan import MixturePlan
@@ -22,6 +22,7 @@ PATIENCE = 8  # steps that gain less than a hundredth, one after the other, afte
 FLOOR = 1e-8  # share of the product of the ends in a fitted reference: nothing is ruled out
 NARROW = 0.5  # standard deviation of a component, in grid spacings, below which it is widened
 SUFFICIENT = 3.0  # multiple of the data's error at which a fit explains them
+STEP = 1e-4  # of a parameter, in its scale, in a central difference
 _NORMAL = Normal(0.0, 1.0)
 
 
@@ -128,6 +129,51 @@ def reference_of(mixture: MixturePlan, problem: Problem, share: float = FLOOR) -
     return np.ascontiguousarray(masses / masses.sum())
 
 
+def reference_error(
+    fit: CdfFit,
+    times: FloatArray,
+    places: FloatArray,
+    shifts: FloatArray,
+    level: float,
+    before: Problem,
+    solved: Problem,
+) -> Problem:
+    """Return a problem solved from a fitted mixture with what errors of the cdfs do to that.
+
+    The parameters follow the cdfs as least squares do, to first order, and the plan follows them.
+
+    Parameters
+    ----------
+    shifts : array (R, places)
+        Columns of the cdfs' covariance, at the relative error 1 of the field.
+    level : float
+        That error. Parameters that it hides go no further than their scale.
+    before, solved
+        The problem before it had the mixture for a reference, and solved from there.
+    """
+    scale = np.sqrt(np.einsum("c,cii->", fit.plan.weights, fit.plan.covs) / 2)
+    parameters = _parameters(fit.plan.weights, fit.plan.means, fit.plan.covs)
+    units = np.tile([1.0, scale, scale, 1.0, scale, 1.0], len(fit.plan.weights))
+    _, jacobian = _model(parameters, times, places, slopes=True)
+    assert jacobian is not None
+    jacobian = units[:, None] * jacobian
+    normal = jacobian @ jacobian.T
+    error = level**2 * float(np.mean(np.sum(shifts**2, axis=0)))
+    normal += max(error, 1e-12 * np.trace(normal)) * np.eye(len(normal))
+    scatter = np.linalg.solve(normal, jacobian @ shifts.T).T
+    scores = np.zeros((len(parameters), solved.reference.size))
+    for j, unit in enumerate(units):
+        step = np.zeros_like(parameters)
+        step[j] = STEP * unit
+        above, below = (
+            reference_of(_plan(p), before) for p in (parameters + step, parameters - step)
+        )
+        change = (above - below) / (2 * STEP)
+        np.divide(change, solved.reference, out=scores[j].reshape(change.shape), where=change != 0)
+    movable = frozen(solved.tangents(scores))
+    return replace(solved, movable=movable, scatter=frozen(np.asarray(scatter, np.float64)))
+
+
 def widened(mixture: MixturePlan, least: FloatArray) -> MixturePlan:
     """Return the mixture with no axis of a component shorter than ``least``, a length for each x.
 
@@ -221,6 +267,13 @@ def _em(
 # A component is (log weight, m0, m1, log l00, l10, log l11), with covariance L L'.
 
 
+def _parameters(weights: FloatArray, means: FloatArray, covs: FloatArray) -> FloatArray:
+    roots = np.linalg.cholesky(covs)
+    columns = [np.log(weights), means]
+    columns += [np.log(roots[:, 0, 0]), roots[:, 1, 0], np.log(roots[:, 1, 1])]
+    return np.column_stack(columns).ravel()
+
+
 def _plan(parameters: FloatArray) -> MixturePlan:
     weights, means, roots = _unpacked(parameters)
     return MixturePlan(weights, means, roots @ np.swapaxes(roots, 1, 2))
@@ -266,11 +319,7 @@ def _polish(
     cdf: FloatArray,
 ) -> tuple[FloatArray, float]:
     """Levenberg-Marquardt on the cdfs; returns the parameters and the root mean square misfit."""
-    weights, means, covs = start
-    roots = np.linalg.cholesky(covs)
-    parameters = np.column_stack(
-        [np.log(weights), means, np.log(roots[:, 0, 0]), roots[:, 1, 0], np.log(roots[:, 1, 1])]
-    ).ravel()
+    parameters = _parameters(*start)
     model, jacobian = _model(parameters, t, x, slopes=True)
     misfit = cdf - model
     cost, damping, idle = float(misfit @ misfit), 1e-3, 0
