@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from unittest import mock
 
@@ -450,15 +451,21 @@ def error_bars(quick):
     from scipy.stats import multivariate_normal
 
     plans = {
-        "gaussian +0.80": rc.GaussianPlan(0, 0, 1, 0.8, 1),
-        "mixture x mixture": product_of_mixtures(),
-        "ridges": ridges(0.95),
-        "random mixture": random_mixture(1),
+        "gaussian +0.80": (rc.GaussianPlan(0, 0, 1, 0.8, 1), 0.01),
+        "mixture x mixture": (product_of_mixtures(), 0.01),
+        "ridges": (ridges(0.95), 0.01),
+        "random mixture": (random_mixture(1), 0.01),
+        "gaussian +0.95": (rc.GaussianPlan(0, 0, 1, 0.95, 1), 0.02),
     }
-    runs = len(seeds(quick, 15, 50))
+    modes = {
+        "line, noise known": ({"family": "line"}, seeds(quick, 15, 50)),
+        "defaults": ({}, seeds(quick, 6, 20)),
+    }
     names = "correlation", "E[X0^2 X1]", "corner", "E[X1 | X0]", "quantile .9 | X0", "density"
     nodes, weights = np.polynomial.legendre.leggauss(24)
-    for name, plan in plans.items():
+    for (name, (plan, level)), mode in product(plans.items(), modes):
+        options, drawn = modes[mode]
+        runs, noise = len(drawn), None if mode == "defaults" else level
         probability = 0.0
         flip = np.diag([-1.0, 1.0])
         for w, m, c in zip(plan.weights, plan.means, plan.covs, strict=True):
@@ -468,11 +475,9 @@ def error_bars(quick):
         truths = [plan.correlation, plan.moment(2, 1), probability, *near(plan, 0.7, 0.25, 0.9)]
         truths.append(float(weights @ tile @ weights) / 4)
         inside, widths = np.zeros(len(names)), []
-        for seed in range(runs):
-            field = with_noise(rc.velocity_field(plan), plan.source, plan.target, 0.01, seed)
-            rec = rc.recover_plan(
-                field, plan.source, plan.target, family="line", grid=64, noise=0.01
-            )
+        for seed in drawn:
+            field = with_noise(rc.velocity_field(plan), plan.source, plan.target, level, seed)
+            rec = rc.recover_plan(field, plan.source, plan.target, grid=64, noise=noise, **options)
             tile = rec.density([0, 0.5], [0, 0.5])
             bars = [
                 rec.error_bars["correlation"],
@@ -491,7 +496,7 @@ def error_bars(quick):
         for i, what in enumerate(names):
             measured[f"covered {what}"] = float(inside[i] / runs)
             measured[f"median |z| {what}"] = float(middle[i])
-        yield line(f"90% intervals, {name}, {runs} runs", {"missing": 0.0}, measured)
+        yield line(f"90% intervals, {name}, {mode}, {runs} runs", {"missing": 0.0}, measured)
 
 
 @row
