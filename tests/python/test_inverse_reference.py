@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import recouple as rc
 from recouple import _core
 from recouple.arguments import FloatArray, frozen
 from recouple.inverse import reference as reference_module
 from recouple.inverse.dual import NODES, Options, Problem, descend, features_of, knots_over
-from recouple.inverse.reference import CdfFit, reference_error, reference_of
+from recouple.inverse.noise import Level, freedom
+from recouple.inverse.reference import CdfFit, reference_error, reference_of, told_by_fit
 
 
 def rough(plan: Any, level: float, seed: int) -> Any:
@@ -42,8 +44,11 @@ def test_the_default_knows_how_far_its_correlation_may_be_off(
             field, plan.source, plan.target if told else None, grid=32, times=9, steps=32
         )
         assert rec.settings["reference"] == "mixture"
-        bar = rec.error_bars["correlation"]
-        scores.append((bar.value - rho) / bar.error)
+        assert isinstance(rec.estimator, Problem)
+        x, y = np.meshgrid(rec.plan.x0, rec.plan.x1, indexing="ij")
+        influence = x * y - 0.5 * rho * (x**2 + y**2)  # of the correlation: its mean is 0
+        (bar,) = rec.estimator.bars(influence.reshape(1, -1))  # the dual's own, no other's added
+        scores.append(bar.value / bar.error)
     # Four normal scores of size 1 have a larger root mean square once in 500 times.
     assert np.sqrt(np.mean(np.square(scores))) < 2
 
@@ -113,3 +118,52 @@ def test_the_reference_of_an_exact_field_leaves_the_bar_small() -> None:
         rec = rc.recover_plan(rc.velocity_field(plan), plan.source, target, grid=32, times=9)
         bar = rec.error_bars["correlation"]
         assert abs(bar.value - 0.95) < bar.error < 1e-3
+
+
+def test_a_level_told_by_few_squares_is_allowed_what_student_allows() -> None:
+    rows = np.zeros((7, 9))
+    rows[np.arange(5), np.arange(5)] = 2.0
+    assert freedom(rows) == pytest.approx(5)  # five squares of one size
+    draws = np.random.default_rng(0).normal(size=(4000, 7)) @ rows
+    assert freedom(draws) == pytest.approx(5, rel=0.02)  # sampled covariance, 4000 draws
+    for dof in (3.0, 5.0, 20.0):
+        wider = stats.t(dof).ppf(0.95) / stats.norm.ppf(0.95)
+        # One term of the series: 8% short at 3, 3% at 5.
+        assert Level(0.1, "", dof).allowed == pytest.approx(0.1 * wider, rel=0.09)
+    assert Level(0.1, "").allowed == 0.1
+
+
+def test_the_misfit_of_a_mixture_tells_the_error_of_its_cdfs() -> None:
+    rng = np.random.default_rng(0)
+    times, x = np.linspace(0, 1, 7), np.linspace(-3, 3, 30)
+    t, places = np.repeat(times, len(x)), np.tile(x, len(times))
+    truth = rc.GaussianPlan(0, 0, 1, 0.5, 1)
+    exact = np.concatenate([truth.marginal(float(s)).cdf(x) for s in times])
+    angle = rng.normal(size=(20, 2)) @ np.stack([3 * t, 2 * places]) + rng.uniform(0, 6, (20, 1))
+    waves = np.cos(angle) * exact * (1 - exact)
+    told, level = [], 1e-3
+    for _ in range(40):
+        cdf = exact + level * rng.normal(size=20) @ waves
+        start = truth.weights, truth.means, truth.covs
+        parameters, residual = reference_module._polish(start, t, places, cdf)
+        fit = CdfFit(reference_module._plan(parameters), residual, 0.0)
+        told.append(told_by_fit(fit, t, places, waves))
+    size = np.sqrt(np.mean([one.value**2 for one in told]))
+    # 40 times some ten squares: the mean of that many has a standard error of 7%, its root half.
+    assert size == pytest.approx(level, rel=0.12)
+    assert 3 < told[0].freedom < 15  # of 20 waves
+
+
+def test_a_field_that_all_but_vanishes_has_no_silly_error() -> None:
+    # X1 - X0 has size .055 and the field a tenth of that; what the grid leaves is no error of it.
+    plan = rc.GaussianPlan(0, 0, 1, 0.9985, 1)
+    field = rc.velocity_field(plan)
+    options: dict[str, Any] = {"grid": 96, "times": 7, "steps": 32}
+    alone = rc.recover_plan(field, plan.source, plan.target, family="line", **options)
+    assert alone.settings["noise"] < 0.05
+    assert any("by the residual" in line for line in alone.evidence)
+    fitted = rc.recover_plan(field, plan.source, **options)
+    assert fitted.settings["noise"] < 1e-6
+    for rec in (alone, fitted):
+        (line,) = (line for line in rec.evidence if "the plan's own field" in line)
+        assert "a grid of 96 points resolves the plan no better" in line

@@ -19,10 +19,11 @@ SHOWN = 4  # columns, and half the rows, of an array that is shown in full
 class ErrorBar:
     """A functional of the recovered plan and how far to trust it.
 
-    ``error`` is a standard error. It adds up, in squares, what the noise of the data moves; what
-    the rest of the regularisation's path would move, from its last steps; what another reference
-    would have said; what the grid cuts off; and what the reference filled in, taken to be as far
-    from the truth along a direction that the data do not resolve as it was along those they do.
+    ``error`` is a standard error. It adds up, in squares, what the noise of the data moves, also
+    through a reference fitted to them; what the rest of the regularisation's path would move, from
+    its last steps; what another reference would have said; what the grid cuts off; and what the
+    reference filled in, taken to be as far from the truth along a direction that the data do not
+    resolve as it was along those they do.
     ``resolved`` is the part of the functional's variance under the plan that the data see, and
     ``unresolved`` the standard deviation of the rest. All three are NaN where nothing is known.
     Of several functionals at once all four are arrays; of a matrix, value and error.

@@ -27,7 +27,7 @@ from recouple.inverse.dual import (
 )
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.moment import MixedMoments, bernstein_fits
-from recouple.inverse.noise import told_by_ends, unit_shifts
+from recouple.inverse.noise import Level, freedom, told_by_ends, unit_shifts
 from recouple.inverse.recovery import (
     Recovery,
     finish,
@@ -41,6 +41,7 @@ from recouple.inverse.reference import (
     reference_error,
     reference_of,
     schroedinger,
+    told_by_fit,
 )
 from recouple.inverse.tracing import (
     LEVELS,
@@ -128,16 +129,16 @@ def recover_on_line(
     rows = [moments_of(layout, options, wave) - still for wave in zip(*waves, strict=True)]
     shifts = left = np.array(rows)
     size = float(np.sqrt(np.mean(np.sum(closing**2, axis=0))))
-    level = noise
+    told = Level(noise or 0.0, "by the residual" if noise is None else "given")
     torn = data.mismatch is not None and data.mismatch > INCONSISTENT_ENDS
     if noise is not None and law1 is not None and size > 0 and not torn:
         amplitudes, root = told_by_ends(closing, law1.cdf(end[8:]) - LEVELS)
         cdf = [f - amplitudes @ w for f, w in zip(data.cdf, waves, strict=True)]
         data = replace(data, cdf=cdf, moments=data.moments - amplitudes @ shifts)
         left, waves = root @ shifts, [root @ w for w in waves]
-    if level is None and data.mismatch is not None and size > 0:
-        level = data.mismatch / size
-    errors = replace(_Errors.of(shifts, level or 0.0), shifts=left, waves=waves)
+    if noise is None and data.mismatch is not None and size > 0:
+        told = Level(data.mismatch / size, "told by the two ends", freedom(closing))
+    errors = replace(_Errors.of(shifts, told, waves), shifts=left)
 
     problem = Problem.of(
         layout.x0,
@@ -154,8 +155,8 @@ def recover_on_line(
     solution = _solve_from(reference, problem, data, layout, options, errors, callback)
     problem, history = solution.problem, solution.history
     ended, message = solution.status, solution.message
-    found = errors.level if noise is not None else solution.level
-    problem = problem.at_level(found, left)
+    told = errors.told if noise is not None else solution.told
+    problem = problem.at_level(told.allowed, left)
     verdict, reason = verdict_of([given0, end[:6] if given1 is None else given1])
     recovered = grid_plan(problem)
     consistency = field_consistency(recovered, paths, speeds, layout)
@@ -182,11 +183,14 @@ def recover_on_line(
             message += f"; {_doubt(consistency)}"
     elif consistency > DOUBTFUL:
         message += f"; {_doubt(consistency)}"
+    # What is known of a field is known beside the X1 - X0 that it is the mean of.
+    scale = 1.0 if noise is not None else min(1.0, _share(speeds, recovered) / INCONSISTENT_SHARE)
+    shown = told.value if noise is not None else min(1.0, told.value * scale)
     chosen = {
         "steps": steps,
         "target": "given" if given1 is not None else "from the flow",
         "reference": solution.reference,
-        "noise": found,
+        "noise": shown,
     }
     rec = finish(
         problem,
@@ -201,13 +205,17 @@ def recover_on_line(
     )
     order = min(MOST_MOMENTS, len(layout.times) - 1)  # as many times as coefficients
     fits = bernstein_fits(layout.times, layout.nodes, data.cdf, order)
-    told = "given" if noise is not None else "told by the two ends" if level else "by the residual"
     warning = ""
-    if consistency > max(NOTICED, FAR * found):
-        warning = f": more than {FAR:g} times the error above, no plan near this one fits the field"
+    if consistency * scale > max(NOTICED, FAR * shown):
+        warning = (
+            f": more than {FAR:g} times the error above, the field is not quite that of a plan"
+        )
+        if 2 * needed > options.grid:
+            warning = f": a grid of {options.grid} points resolves the plan no better"
+    whose = "the field" if scale == 1 else "the field, beside a tenth of X1 - X0,"
     evidence = (
         *solution.evidence,
-        f"relative error of the field about {found:.1e}, {told}",
+        f"relative error of {whose} about {shown:.1e}{' or more' * (shown == 1)}, {told.by}",
         f"the plan's own field differs by {consistency:.1e} of the field's size{warning}",
         *_moments_alone(fits, rec.error_bars["correlation"]),
     )
@@ -262,12 +270,12 @@ class _Errors:
     """What an error of the field does to the moments, and what is known of its size."""
 
     shifts: FloatArray  # of the moments, at the relative error 1
-    level: float  # relative error of the field that the caller or the two ends tell; 0 if neither
+    told: Level  # that of the field, by the caller or the two ends; 0 if neither
     units: FloatArray  # the penalty's unit for each moment
-    waves: Sequence[FloatArray] = ()  # what it does to the cdfs at their nodes, at each time
+    waves: Sequence[FloatArray]  # what it does to the cdfs at their nodes, at each time
 
     @classmethod
-    def of(cls, shifts: FloatArray, level: float) -> _Errors:
+    def of(cls, shifts: FloatArray, told: Level, waves: Sequence[FloatArray]) -> _Errors:
         """Return them with units in proportion to the variances: what the field tells well counts.
 
         At an end whose law is known the field's error does not matter; the floor is for that.
@@ -275,8 +283,13 @@ class _Errors:
         variance = np.sum(shifts**2, axis=0)
         mean = float(variance.mean())
         if not mean > 0:
-            return cls(shifts, level, np.ones(len(variance)))
-        return cls(shifts, level, frozen(np.maximum(variance / mean, LEAST_UNIT)))
+            return cls(shifts, told, np.ones(len(variance)), waves)
+        return cls(shifts, told, frozen(np.maximum(variance / mean, LEAST_UNIT)), waves)
+
+    @property
+    def level(self) -> float:
+        """That relative error of the field."""
+        return self.told.value
 
     @property
     def variance(self) -> float:
@@ -288,17 +301,19 @@ class _Errors:
         """Root mean square error of the moments, in square roots of their units."""
         return self.level * float(np.sqrt(np.mean(np.sum(self.shifts**2, axis=0) / self.units)))
 
-    def left_by(self, problem: Problem) -> float:
+    def left_by(self, problem: Problem) -> Level:
         """Return the relative error of the field that would leave the residual that was left.
 
         An error dg of the moments changes theta by H^-1 dg and so the residual by lambda H^-1 dg.
         """
         if not problem.earlier:
-            return 0.0
+            return Level(0.0, "by the residual")
         answers = problem.dual().responses(self.shifts, problem.penalty, problem.threads)
-        weight = problem.penalty**2 / self.units
-        size = float(np.sum(weight * answers.reshape(self.shifts.shape) ** 2))
-        return float(np.sqrt(np.sum(weight * problem.theta**2) / size)) if size > 0 else 0.0
+        weight = problem.penalty / np.sqrt(self.units)
+        columns = weight * answers.reshape(self.shifts.shape)
+        left, size = np.linalg.norm(weight * problem.theta), np.linalg.norm(columns)
+        value = float(left / size) if size > 0 else 0.0
+        return Level(value, "by the residual", freedom(columns))
 
 
 @dataclass(frozen=True)
@@ -310,7 +325,7 @@ class _Solution:
     status: str
     message: str
     reference: str
-    level: float  # relative error of the field that its residual tells
+    told: Level  # relative error of the field, by its residual too
     evidence: tuple[str, ...] = ()
     mixture: MixturePlan | None = None
 
@@ -358,7 +373,7 @@ def _solve_from(
         masses = np.ascontiguousarray(masses / masses.sum())
         changed = replace(problem, reference=frozen(masses))
         found = descend(changed, path, errors.units, automatic, progress, errors.error, enough)
-        return _Solution(*found, name, max(errors.level, errors.left_by(found[0])))
+        return _Solution(*found, name, max(errors.told, errors.left_by(found[0])))
 
     if isinstance(reference, Plan):
         masses = density_on(reference, problem) + 1e-12 * problem.reference
@@ -392,18 +407,19 @@ def _solve_from(
             reference_of(fit.plan, problem),
             _down_to(end) if automatic else np.array([10 * end, end]),
             False,
-            (lambda reached: errors.left_by(reached) <= product.level) if automatic else None,
+            (lambda reached: errors.left_by(reached) <= product.told) if automatic else None,
         )
-        if mixture.status == "converged" and errors.waves:
+        shifts = np.concatenate([w[:, ::THINNED] for w in errors.waves], axis=1)
+        seen = told_by_fit(fit, *_places(layout), shifts)
+        told = product.told
+        if mixture.status == "converged":
+            # A few parameters do not fit an error away: they bound it. What the product's dual
+            # leaves beyond that is its own, where a field is small or the grid coarse.
+            told = max(errors.told, min(told, seen.times(FAR)))
             corrected = reference_error(
-                fit,
-                *_places(layout),
-                np.concatenate([w[:, ::THINNED] for w in errors.waves], axis=1),
-                product.level,
-                problem,
-                mixture.problem,
+                fit, *_places(layout), shifts, told.value, problem, mixture.problem
             )
-            mixture = replace(mixture, problem=corrected)
+            mixture = replace(mixture, problem=corrected, told=told)
         # Both at one lambda: that of the mixture may be larger, and nats fall with it.
         costs = product.cost(end, errors.units), mixture.cost(end, errors.units)
     except KeyboardInterrupt:
@@ -429,7 +445,6 @@ def _solve_from(
     return replace(
         chosen,
         problem=solved,
-        level=product.level,
         message=product.message if chosen is mixture else chosen.message,
         evidence=(*lines, f"reference: {chosen.reference}"),
         mixture=fit.plan,
@@ -490,6 +505,12 @@ def consistent(field: float, speeds: FloatArray, plan: GridPlan, mismatch: float
     share = field * np.sqrt(np.mean(spread**2) / moved) if moved > 0 else 0.0
     near = field < INCONSISTENT_FIELD or share < INCONSISTENT_SHARE
     return bool(near and (mismatch is None or mismatch < INCONSISTENT_ENDS))
+
+
+def _share(speeds: FloatArray, plan: GridPlan) -> float:
+    """Return the size of the field beside that of X1 - X0 about its mean."""
+    moved = plan.cov[0, 0] - 2 * plan.cov[0, 1] + plan.cov[1, 1]
+    return float(np.sqrt(np.mean(speeds**2) / moved)) if moved > 0 else 1.0
 
 
 def _path(regularization: float | None) -> tuple[FloatArray, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +13,41 @@ from recouple.arguments import FloatArray
 LENGTH, DURATION = 0.5, 0.3
 WAVES = 60
 CRUDE = 0.1  # of the variance of the two readings' difference, which the waves do not describe
+
+
+TAIL = 3.7  # 1 + z^2, at the z of a 90% interval
+
+
+@dataclass(frozen=True, order=True)
+class Level:
+    """The relative error of a field, who told it, and by how many independent squares."""
+
+    value: float
+    by: str
+    freedom: float = float("inf")
+
+    def times(self, factor: float) -> Level:
+        """Return a multiple of the level, by the same."""
+        return replace(self, value=factor * self.value)
+
+    @property
+    def allowed(self) -> float:
+        """The level for an error bar: larger where few squares told it, as Student's law is wider.
+
+        By the first term of Cornish and Fisher's (1937) series of its quantiles.
+        """
+        return self.value * (1 + TAIL / (4 * self.freedom))
+
+
+def freedom(columns: FloatArray) -> float:
+    """Return how many independent squares the square of sum_r z_r columns[r] is worth.
+
+    tr(C)^2 / tr(C^2), C its covariance: the chi-squared law with that mean and variance
+    (Satterthwaite 1946).
+    """
+    gram = columns @ columns.T
+    squares = float(np.sum(gram**2))
+    return float(np.trace(gram)) ** 2 / squares if squares > 0 else float("inf")
 
 
 def unit_shifts(

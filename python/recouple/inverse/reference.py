@@ -9,6 +9,7 @@ import numpy as np
 
 from recouple.arguments import FloatArray, frozen
 from recouple.inverse.dual import Problem, density_on
+from recouple.inverse.noise import Level, freedom
 from recouple.marginal import Normal
 from recouple.plan import MixturePlan
 
@@ -151,12 +152,7 @@ def reference_error(
     before, solved
         The problem before it had the mixture for a reference, and solved from there.
     """
-    scale = np.sqrt(np.einsum("c,cii->", fit.plan.weights, fit.plan.covs) / 2)
-    parameters = _parameters(fit.plan.weights, fit.plan.means, fit.plan.covs)
-    units = np.tile([1.0, scale, scale, 1.0, scale, 1.0], len(fit.plan.weights))
-    _, jacobian = _model(parameters, times, places, slopes=True)
-    assert jacobian is not None
-    jacobian = units[:, None] * jacobian
+    parameters, units, jacobian = _linearised(fit.plan, times, places)
     normal = jacobian @ jacobian.T
     error = level**2 * float(np.mean(np.sum(shifts**2, axis=0)))
     normal += max(error, 1e-12 * np.trace(normal)) * np.eye(len(normal))
@@ -172,6 +168,30 @@ def reference_error(
         np.divide(change, solved.reference, out=scores[j].reshape(change.shape), where=change != 0)
     movable = frozen(solved.tangents(scores))
     return replace(solved, movable=movable, scatter=frozen(np.asarray(scatter, np.float64)))
+
+
+def told_by_fit(fit: CdfFit, times: FloatArray, places: FloatArray, shifts: FloatArray) -> Level:
+    """Return the relative error of the field that would leave a mixture's fit the misfit it has.
+
+    What the parameters follow of the error leaves no misfit.
+    """
+    _, _, jacobian = _linearised(fit.plan, times, places)
+    followed = np.linalg.lstsq(jacobian.T, shifts.T, rcond=1e-9)[0]
+    missed = shifts - followed.T @ jacobian
+    size = float(np.sqrt(np.mean(np.sum(missed**2, axis=0))))
+    return Level(fit.residual / size if size > 0 else 0.0, "by the mixture fitted", freedom(missed))
+
+
+def _linearised(
+    plan: MixturePlan, times: FloatArray, places: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the parameters, their scales, and the cdfs' derivatives by them in these scales."""
+    scale = np.sqrt(np.einsum("c,cii->", plan.weights, plan.covs) / 2)
+    parameters = _parameters(plan.weights, plan.means, plan.covs)
+    units = np.tile([1.0, scale, scale, 1.0, scale, 1.0], len(plan.weights))
+    _, jacobian = _model(parameters, times, places, slopes=True)
+    assert jacobian is not None
+    return parameters, units, units[:, None] * jacobian
 
 
 def widened(mixture: MixturePlan, least: FloatArray) -> MixturePlan:
