@@ -118,7 +118,8 @@ def recover_plan(
     tail : float
         Probability left out at either side of either marginal.
     steps : int
-        Steps of RK4 across t in [0, 1] for tracing; error about 1e-8 at 96 on smooth fields.
+        Steps of RK4 for tracing: 96, with an error of about 1e-8 on smooth fields, and up to 1000
+        for a plan that is all but a map.
     num_threads : int, optional
         Result independent of it.
     progress : bool or callable, optional
