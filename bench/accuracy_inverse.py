@@ -35,6 +35,7 @@ from known_plans import (
 
 import recouple as rc
 from recouple.inverse import descent as descent_module
+from recouple.inverse.atom import find_lines
 
 TIMES = 17
 ASKED = {"seeds": None}  # of every row that has some
@@ -346,6 +347,19 @@ def atoms(quick):
                 {"wrong": 1 - float(np.median(paired)), "worst": 1 - min(paired)},
                 {"wrong": [1 - p for p in paired]},
             )
+    independent = rc.GaussianPlan(0, 0, 1, 0.6, 1)
+    for n, k in ((5, 5), (10, 5), (10, 7), (20, 9), (30, 5), (50, 5)):
+        runs = len(seeds(quick, 60, 300))
+        times = np.linspace(0, 1, k)
+        called = 0
+        for seed in range(runs):
+            laws = [rc.Empirical(x) for x in clouds(independent, times, n, seed)]
+            called += find_lines(times, laws) is not None
+        yield line(
+            f"{n} x {k} independent samples, {runs} runs",
+            {"called atoms": 0.01},
+            {"called atoms": called / runs},
+        )
 
 
 @row

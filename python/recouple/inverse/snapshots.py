@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from recouple import _core
 from recouple.arguments import FloatArray, frozen, real_array, whole_number
-from recouple.inverse.atom import atoms_recovery, find_lines
+from recouple.inverse.atom import AMBIGUOUS, atoms_recovery, find_lines
 from recouple.inverse.dual import (
     LOOSE,
     Options,
@@ -103,8 +103,9 @@ def recover_plan_from_snapshots(
         Standard error of the mass that one spline sees, for each snapshot, on top of sampling. It
         is not an error of the positions: that adds its variance to Var X_t and so to Cov(X0, X1).
     family : {"auto", "atoms", "line"}
-        "atoms": the same few particles at every time, paired along straight lines; "auto" looks
-        for such lines first where all snapshots are samples of at most 512.
+        "atoms": the same few particles at every time, paired along straight lines, each with its
+        weight; "auto" looks for such lines first where all snapshots are samples of at most 512,
+        and takes them if chance does not explain them and hardly any other lines fit.
     bootstrap : int
         How often samples are drawn anew from the plan found and fitted, for the error bars
         (not with laws alone).
@@ -184,12 +185,22 @@ def recover_plan_from_snapshots(
 
     if family != "line":
         lines = find_lines(t, laws)
-        if lines is not None:
-            return atoms_recovery(lines, t)
+        if lines is not None and lines.ambiguous <= AMBIGUOUS:
+            given = {
+                "source": source is not None,
+                "target": target is not None,
+                "reference": reference != "auto",
+                "regularization": regularization is not None,
+                "noise": noise is not None,
+            }
+            return atoms_recovery(lines, t, [name for name, told in given.items() if told])
         if family == "atoms":
+            found = "these lie on none that hold them all and that chance does not explain"
+            if lines is not None:
+                found = f"other lines fit {lines.ambiguous:.0%} of the mass of these as well"
             raise ValueError(
-                "family 'atoms' needs at least five snapshots of the same few particles, on "
-                "straight lines; these lie on none"
+                "family 'atoms' needs at least five snapshots of the same few particles, each on a "
+                f"straight line of its own; {found}"
             )
 
     ends = [_end_law(end, given, t, laws) for end, given in ((0, source), (1, target))]

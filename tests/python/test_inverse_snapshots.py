@@ -1,0 +1,86 @@
+"""Snapshots and atoms: what is not there is not found, what does not fit is named."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import recouple as rc
+from recouple.inverse.atom import find_lines
+
+CORRELATED = rc.GaussianPlan(0, 0, 1, 0.6, 1)
+
+
+def clouds_of(
+    plan: Any, times: Any, n: int, seed: int, *, fresh: bool = True, noise: float = 0.0
+) -> list[Any]:
+    """Samples of X_t at each time: drawn anew, or of the same particles in any order."""
+    rng = np.random.default_rng(seed)
+    same = plan.sample(n, rng)
+    seen = []
+    for t in times:
+        x0, x1 = plan.sample(n, rng) if fresh else same
+        seen.append(rng.permutation((1 - t) * x0 + t * x1) + noise * rng.normal(size=n))
+    return seen
+
+
+@pytest.mark.parametrize(("n", "k"), [(5, 5), (10, 5), (10, 7), (20, 9), (30, 5), (50, 5)])
+def test_independent_clouds_are_no_atoms(n: int, k: int) -> None:
+    times = np.linspace(0, 1, k)
+    # What is claimed is expected by chance in one of a thousand: two in 40 would be a defect.
+    called = sum(
+        find_lines(times, [rc.Empirical(c) for c in clouds_of(CORRELATED, times, n, seed)])
+        is not None
+        for seed in range(40)
+    )
+    assert called <= 1
+
+
+def test_few_atoms_at_few_times_are_still_found() -> None:
+    times = np.linspace(0, 1, 5)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x0, x1 = rng.normal(size=(2, 10))
+        seen = [(1 - t) * x0 + t * x1 + 1e-3 * rng.normal(size=10) for t in times]
+        lines = find_lines(times, [rc.Empirical(c) for c in seen])
+        assert lines is not None
+        gap = np.hypot(lines.x0[:, None] - x0, lines.x1[:, None] - x1)
+        assert gap.min(axis=0).max() < 5e-3  # five standard deviations of a position
+
+
+def test_atoms_that_too_many_lines_fit_are_not_paired() -> None:
+    # 150 atoms within 1e-3 at five times: a line through any two ends passes others by chance.
+    times = np.linspace(0, 1, 5)
+    seen = clouds_of(rc.GaussianPlan(0, 0, 1, 0, 1), times, 150, 0, fresh=False, noise=1e-3)
+    with pytest.raises(ValueError, match="straight line of its own"):
+        rc.recover_plan_from_snapshots(times, seen, family="atoms")
+    assert rc.recover_plan_from_snapshots(times, seen, grid=32, bootstrap=0).family == "line"
+
+
+def test_what_other_lines_fit_is_told() -> None:
+    # Two pairs that cross where nobody looks: joined the other way round they fit as well.
+    x0, x1 = np.array([-1.0, 1.0, 4.0, 9.0]), np.array([1.0, -1.0, 2.0, 8.0])
+    times = np.array([0.0, 0.01, 0.02, 0.99, 1.0])
+    rng = np.random.default_rng(0)
+    seen = [rc.Empirical((1 - t) * x0 + t * x1 + 0.03 * rng.normal(size=4)) for t in times]
+    lines = find_lines(times, seen)
+    assert lines is not None
+    assert lines.ambiguous >= 0.5
+    (bar,) = lines.expectations([lambda x, y: x * y])
+    # Joined the other way round the two lines' products are 1 instead of -1.
+    assert bar.error > 0.5
+
+
+def test_coinciding_atoms_count_with_their_weights() -> None:
+    # At t = 1/2 all lines meet in one point, which holds all of the mass.
+    x0, weights = np.array([-2.0, 0.5, 3.0]), [0.5, 0.3, 0.2]
+    times = [0.0, 0.25, 0.5, 0.75, 1.0]
+    rec = rc.recover_plan_from_snapshots(
+        times, [rc.Empirical((1 - 2 * t) * x0, weights) for t in times], regularization=3.0
+    )
+    assert rec.family == "atoms"
+    np.testing.assert_allclose(rec.plan.x1, -rec.plan.x0, atol=1e-12)
+    np.testing.assert_allclose(rec.plan.weights, weights)
+    assert any(line.startswith("regularization: ") for line in rec.evidence)
+    shuffled = [rc.Empirical((1 - 2 * t) * x0, np.roll(weights, k)) for k, t in enumerate(times)]
+    assert find_lines(np.array(times), shuffled) is None
