@@ -245,9 +245,9 @@ def _paired(
     left, free = np.flatnonzero(partner < 0), np.flatnonzero(~taken)
     if len(left) > max(2, n / 4):
         return None
-    for i in left:
-        nearest = free[np.argmin(np.where(alike[i, free], cost[i, free], np.inf))]
-        partner[i], free = nearest, free[free != nearest]
+    for k in left:
+        nearest = free[np.argmin(np.where(alike[k, free], cost[k, free], np.inf))]
+        partner[k], free = nearest, free[free != nearest]
     return partner, float(np.median(scatters))
 
 
@@ -301,7 +301,7 @@ def _chance(clouds: _Clouds, scatter: float) -> float:
     free = n * (times - 2)
     density = -0.5 * n * ((times - 2) * math.log(2 * math.pi) + logdet)
     ball = 0.5 * free * math.log(math.pi * free * scatter**2) - math.lgamma(0.5 * free + 1)
-    return ((times - 1) * math.lgamma(n + 1) + density + ball) / math.log(10)
+    return float(((times - 1) * math.lgamma(n + 1) + density + ball) / math.log(10))
 
 
 def _others(
