@@ -84,3 +84,58 @@ def test_coinciding_atoms_count_with_their_weights() -> None:
     assert any(line.startswith("regularization: ") for line in rec.evidence)
     shuffled = [rc.Empirical((1 - 2 * t) * x0, np.roll(weights, k)) for k, t in enumerate(times)]
     assert find_lines(np.array(times), shuffled) is None
+
+
+def stopping_at(step: int) -> Any:
+    """Progress that asks to stop from a step on."""
+    calls = []
+
+    def told(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) > step:
+            raise KeyboardInterrupt
+
+    return told
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 0.9, 1.0])
+def test_ctrl_c_leaves_the_best_so_far(share: float) -> None:
+    times = np.linspace(0, 1, 5)
+    seen = clouds_of(CORRELATED, times, 500, 0)
+    steps: list[tuple[int, int]] = []
+    full = rc.recover_plan_from_snapshots(
+        times, seen, grid=24, progress=lambda done, total: steps.append((done, total))
+    )
+    rec = rc.recover_plan_from_snapshots(
+        times, seen, grid=24, progress=stopping_at(1 + int(share * (len(steps) - 3)))
+    )
+    assert rec.status == "interrupted"
+    assert "stopped on request" in rec.message
+    assert rec.plan.correlation == pytest.approx(full.plan.correlation, abs=0.2)
+    assert np.isfinite(rec.error_bars["correlation"].error)
+
+
+def test_ctrl_c_before_any_plan_is_raised() -> None:
+    times = np.linspace(0, 1, 5)
+    with pytest.raises(KeyboardInterrupt):
+        rc.recover_plan_from_snapshots(
+            times, clouds_of(CORRELATED, times, 500, 0), grid=24, progress=stopping_at(0)
+        )
+
+
+def test_progress_runs_to_its_end_over_the_whole_work() -> None:
+    times = np.linspace(0, 1, 5)
+    seen = clouds_of(CORRELATED, times, 500, 0)
+    for options in ({}, {"reference": "schroedinger"}, {"regularization": 30.0}):
+        steps: list[tuple[int, int]] = []
+
+        def told(done: int, total: int, steps: Any = steps) -> None:
+            steps.append((done, total))
+
+        more: Any = options
+        rc.recover_plan_from_snapshots(times, seen, grid=24, progress=told, **more)
+        done, totals = np.array(steps).T
+        assert len(set(totals)) == 1
+        assert np.all(np.diff(done) >= 0)
+        assert list(done).count(totals[0]) == 1
+        assert done[-1] == totals[0]

@@ -43,11 +43,12 @@ def held_out_scores(
     progress: Callable[[int, int], None] | None,
     *,
     mixture: bool,
-) -> FloatArray:
+) -> tuple[FloatArray, bool]:
     """Squared error, for each penalty of FOLDS, of predicting one half of the data by the other.
 
     From the problem's reference; and, if asked, from a mixture fitted to the same half, with each
-    of SHARES of that reference: one row each.
+    of SHARES of that reference: one row each. And whether it was stopped before its end: then the
+    errors of what was solved till then, if anything was, infinite elsewhere.
     """
     halves: list[list[Marginal]] = [[], []]
     rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
@@ -63,40 +64,46 @@ def held_out_scores(
     features = features_of(problem.times, problem.knots)
     data = [snapshot_moments(features, problem.degree, half) for half in halves]
     rounds = 1 + len(SHARES) if mixture else 1
-    scores = np.zeros((rounds, len(FOLDS)))
-    done = 0
-    for fitted, held in ((0, 1), (1, 0)):
-        moments, variance = data[fitted]
-        start = problem
-        near = grid_plan(problem)
-        for which in range(rounds):
-            if which == 1:
-                found = mixture_of(problem.times, halves[fitted], near)
-            if which > 0:
-                start = beside(problem, found, SHARES[which - 1])
-            dual = start.dual()
-            least = np.inf
-            for i, multiple in enumerate(FOLDS):
-                if progress is not None:
-                    progress(done, 2 * rounds * len(FOLDS))
-                done += 1
-                penalty = multiple * (variance + floor)
-                decrement = decrement_for(dual.theta, penalty, TIGHT)
-                stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
-                misfit = dual.moments(problem.threads) - data[held][0]
-                error = float(np.sum(misfit**2 / (data[held][1] + floor)))
-                error = error if stage.status == "converged" else np.inf
-                scores[which, i] += error
-                if which == 0 and i <= NEAR:
-                    near = grid_plan(replace(start, theta=dual.theta))
-                if error < least:
-                    least = error
-                elif error > GIVEN_UP * least:
-                    scores[which, i + 1 :] = np.inf
-                    break
-    if progress is not None:
-        progress(2 * rounds * len(FOLDS), 2 * rounds * len(FOLDS))
-    return scores
+    errors = np.full((2, rounds, len(FOLDS)), np.nan)
+    try:
+        for fitted, held in ((0, 1), (1, 0)):
+            moments, variance = data[fitted]
+            start = problem
+            near = grid_plan(problem)
+            for which in range(rounds):
+                if which == 1:
+                    found = mixture_of(problem.times, halves[fitted], near)
+                if which > 0:
+                    start = beside(problem, found, SHARES[which - 1])
+                dual = start.dual()
+                least = np.inf
+                for i, multiple in enumerate(FOLDS):
+                    if progress is not None:
+                        progress((fitted * rounds + which) * len(FOLDS) + i, errors.size)
+                    penalty = multiple * (variance + floor)
+                    decrement = decrement_for(dual.theta, penalty, TIGHT)
+                    stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)
+                    misfit = dual.moments(problem.threads) - data[held][0]
+                    error = float(np.sum(misfit**2 / (data[held][1] + floor)))
+                    error = error if stage.status == "converged" else np.inf
+                    errors[fitted, which, i] = error
+                    if which == 0 and i <= NEAR:
+                        near = grid_plan(replace(start, theta=dual.theta))
+                    if error < least:
+                        least = error
+                    elif error > GIVEN_UP * least:
+                        errors[fitted, which, i + 1 :] = np.inf
+                        break
+        if progress is not None:
+            progress(errors.size, errors.size)
+    except KeyboardInterrupt:
+        if not np.isfinite(errors).any():
+            raise
+        seen = errors[0]
+        seen[1:][np.isnan(seen[1:]).any(axis=1)] = np.inf  # half a round is no comparison
+        if np.isnan(errors[1]).any():
+            return np.where(np.isnan(seen), np.inf, seen), True
+    return errors.sum(axis=0), False
 
 
 def mixture_of(t: FloatArray, laws: Sequence[Marginal], start: GridPlan) -> MixturePlan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,9 @@ MOST_CORRELATION = 0.98  # of a reference
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
 FEWEST = 5  # snapshots, for a mixture to be tried
+DESCENT = 6  # stages of cross-validation that one descent takes as long as, about
+STOPPED = "the best so far, with error bars that lack the reference's part and the bootstrap"
+ANALYTIC = "error bars are those of the noise by its propagation alone"
 
 
 def recover_plan_from_snapshots(
@@ -221,23 +225,29 @@ def recover_plan_from_snapshots(
         problem = tied
     floor = np.repeat([_floor(law) for law in laws], options.splines)
 
-    callback = progress_callback(progress, "recover_plan_from_snapshots")
     sampled = any(isinstance(law, Empirical) for law in laws)
     chosen = sampled and regularization is None
     fits = reference == "mixture" or (reference == "auto" and chosen and len(t) >= FEWEST)
+    trials = (1 + len(SHARES) if fits else 1) * 2 * len(FOLDS) if chosen else 0
+    replicas = bootstrap if sampled else 0
+    bar = _Bar(progress_callback(progress, "recover_plan_from_snapshots"), trials, replicas)
     path = FOLDS
     named = "product" if reference == "product" else repr(reference)
     named = "schroedinger" if reference in ("auto", "schroedinger", "mixture") else named
     evidence: tuple[str, ...] = ()
     mixture: MixturePlan | None = None
     share = SHARES[0]
+    stopped = ""  # where the work was, when it was stopped with a plan at hand
     if options.regularization is not None:
         above = FOLDS[options.regularization < FOLDS]
         first = above if above.size else [10 * options.regularization]
         path = np.append(first, options.regularization)
     elif sampled:
-        plain, *mixed = held_out_scores(problem, laws, floor, callback, mixture=fits)
+        table, cut = held_out_scores(problem, laws, floor, bar.part(trials), mixture=fits)
+        plain, *mixed = table
         scores = plain
+        stopped = "in cross-validation" if cut else ""
+        fits = fits and not cut
         if fits:
             share, best = min(zip(SHARES, mixed, strict=True), key=lambda pair: pair[1].min())
             evidence = (
@@ -250,23 +260,35 @@ def recover_plan_from_snapshots(
         path = FOLDS[: max(2, int(np.argmin(scores)) + 1)]
     begun: tuple[Problem, tuple[Stage, ...], str, str] | None = None
     if fits:
-        near, stages, ended, word = descend(
-            problem, FOLDS[: NEAR + 1], variance + floor, False, None
-        )
         try:
+            near, stages, ended, word = descend(
+                problem, FOLDS[: NEAR + 1], variance + floor, False, bar.part(DESCENT)
+            )
+            begun = near, stages, ended, word
             if ended == "converged":
+                stopped = "while a mixture was fitted"
                 mixture = mixture_of(t, laws, grid_plan(near))
+                stopped, begun = "", None
                 problem, named = beside(problem, mixture, share), "mixture"
-            else:
-                begun = near, stages, ended, word
         except KeyboardInterrupt:
-            word = "stopped on request while a mixture was fitted"
-            begun = near, stages, "interrupted", word
-    problem, history, status, message = begun or descend(
-        problem, path, variance + floor, False, None if chosen else callback
-    )
+            if not chosen and begun is None:
+                raise
+            stopped = stopped or "on the way to a mixture"
+    if begun is None:
+        told = None if stopped else bar.part(DESCENT)
+        try:
+            begun = descend(problem, path, variance + floor, False, told)
+        except KeyboardInterrupt:
+            if not chosen:
+                raise
+            stopped = "before the chosen penalty was reached"
+            begun = descend(problem, path[:2], variance + floor, False, None)
+    problem, history, status, message = begun
     if chosen and status == "converged":
-        message = f"cross-validation chose a penalty of {path[-1]:.3g} sampling variances"
+        penalised = f"a penalty of {history[-1].regularization:.3g} sampling variances"
+        message = f"cross-validation chose {penalised}"
+    if stopped and status == "converged":
+        status, message = "interrupted", f"stopped on request {stopped}: {STOPPED}"
     if named in ("schroedinger", "mixture") and len(history) > 1 and status == "converged":
         # The reference is read off the data: so is its error.
         away = 1.0 if correlation < 0 else -1.0
@@ -275,7 +297,9 @@ def recover_plan_from_snapshots(
         doubted = np.clip(correlation + away * doubt, -MOST_CORRELATION, MOST_CORRELATION)
         other = _tied(problem, masses, float(doubted))
         try:
-            rival, _, ended, _ = descend(other, path[-2:], variance + floor, False, None)
+            rival, _, ended, _ = descend(
+                other, path[-2:], variance + floor, False, bar.part(DESCENT)
+            )
         except KeyboardInterrupt:
             ended = "interrupted"
         if ended == "interrupted" and status == "converged":
@@ -286,21 +310,53 @@ def recover_plan_from_snapshots(
         status, message = _consistency(problem, floor, message)
     if sampled and bootstrap and status == "converged":
         sizes = [effective_size(law) for law in laws]
-        problem = replace(problem, replicas=_replicas(problem, floor, sizes, bootstrap))
+        try:
+            drawn = _replicas(problem, floor, sizes, bootstrap, bar.part(replicas))
+            problem = replace(problem, replicas=drawn)
+        except KeyboardInterrupt:
+            status = "interrupted"
+            message = f"{message}; stopped on request in the bootstrap: {ANALYTIC}"
     reason = (
         f"{len(t)} times fix the mixed moments E[X0^i X1^j] up to order {len(t) - 1} and no plan: "
         "the rest is that of the reference"
     )
-    rec = finish(
-        problem,
-        history,
-        status,
-        message,
-        settings_of(options, problem, history, samples=sampled, reference=named),
-        verdict="representative",
-        reason=reason,
-    )
+    rest: dict[str, Any] = {
+        "settings": settings_of(options, problem, history, samples=sampled, reference=named),
+        "verdict": "representative",
+        "reason": reason,
+    }
+    try:
+        rec = finish(problem, history, status, message, **rest)
+    except KeyboardInterrupt:
+        problem = replace(problem, replicas=None, rival=None)
+        message = f"{message}; stopped on request: {ANALYTIC}"
+        rec = finish(problem, history, "interrupted", message, **rest)
+    bar.end(rec.status)
     return replace(rec, evidence=evidence, mixture=mixture)
+
+
+class _Bar:
+    """Progress over all of the work: so many trials, three descents, so many replicas."""
+
+    def __init__(self, told: Callable[[int, int], None] | None, trials: int, replicas: int) -> None:
+        self.told = told
+        self.total = trials + 3 * DESCENT + replicas
+        self.begun = 0
+
+    def part(self, share: int) -> Callable[[int, int], None] | None:
+        """Return the callback of the next part of the work."""
+        told, begun = self.told, self.begun
+        self.begun += share
+        if told is None:
+            return None
+        # The last step is told when all is done.
+        return lambda done, of: told(min(begun + share * done // of, self.total - 1), self.total)
+
+    def end(self, status: str) -> None:
+        """Tell that all is done: too late to stop it."""
+        if self.told is not None and status != "interrupted":
+            with contextlib.suppress(KeyboardInterrupt):
+                self.told(self.total, self.total)
 
 
 def _law_of(snapshot: Any) -> Marginal:
@@ -379,7 +435,11 @@ def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str
 
 
 def _replicas(
-    problem: Problem, floor: FloatArray, sizes: Sequence[int | None], count: int
+    problem: Problem,
+    floor: FloatArray,
+    sizes: Sequence[int | None],
+    count: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
     """Return theta fitted to snapshots drawn anew from the plan found: a parametric bootstrap."""
     dual = problem.dual()
@@ -390,7 +450,9 @@ def _replicas(
     rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
     extra = np.sqrt(np.maximum(problem.noise, 0.0)).reshape(exact.shape)
     found = []
-    for _ in range(count):
+    for i in range(count):
+        if progress is not None:
+            progress(i, count)
         drawn = exact.copy()
         for k, (t, f, n) in enumerate(zip(problem.times, features, sizes, strict=True)):
             if n is None:
