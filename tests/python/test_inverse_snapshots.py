@@ -1,5 +1,6 @@
 """Snapshots and atoms: what is not there is not found, what does not fit is named."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 import recouple as rc
 from recouple.inverse.atom import find_lines
+from recouple.inverse.snapshots import _paths
+from recouple.inverse.spread import contradiction
 
 CORRELATED = rc.GaussianPlan(0, 0, 1, 0.6, 1)
 
@@ -139,3 +142,41 @@ def test_progress_runs_to_its_end_over_the_whole_work() -> None:
         assert np.all(np.diff(done) >= 0)
         assert list(done).count(totals[0]) == 1
         assert done[-1] == totals[0]
+
+
+@pytest.mark.parametrize(
+    ("times", "laws", "words"),
+    [
+        ([0, 0.5, 1], [(0, 1), (0, 3), (0, 1)], r"snapshots\[1\] \(t = 0.5\), of .* 3,"),
+        ([1, 0, 0.5], [(0, 1), (0, 1), (0, 1.05)], r"snapshots\[2\] \(t = 0.5\), .* 1.05, .* to 1"),
+        ([0, 0.5, 1], [(0, 1), (1, 0.7), (0, 1)], "the mean of X_t is a straight line"),
+        ([0, 0.3, 0.6, 1], [(0, 1), (0, 0.8), (0, 0.1), (0, 1)], "the variance of X_t"),
+    ],
+)
+def test_laws_of_no_plan_are_named(times: Any, laws: Any, words: str) -> None:
+    rec = rc.recover_plan_from_snapshots(times, [rc.Normal(*law) for law in laws], grid=32)
+    assert rec.status == "inconsistent"
+    assert "Newton" not in rec.message
+    assert re.search(words, rec.message)
+    assert rec.plan.mass.sum() == pytest.approx(1)
+
+
+def test_the_one_snapshot_that_is_off_is_named_and_the_others_are_not() -> None:
+    times = np.array([1.0, 0.75, 0.5, 0.25, 0.0, -0.3, 1.3])
+    seen = clouds_of(CORRELATED, times, 2000, 0)
+    seen[2] = seen[2] * 1.6
+    rec = rc.recover_plan_from_snapshots(times, seen, grid=24, bootstrap=0)
+    assert rec.status == "inconsistent"
+    assert "snapshots[2] (t = 0.5)" in rec.message
+    assert "snapshots[1]" not in rec.message
+
+
+def test_what_fits_is_not_called_inconsistent() -> None:
+    times = np.linspace(0, 1, 9)
+    for law in (rc.GaussianPlan(0, 1, 1, 1, 1), rc.GaussianPlan(0, 1, 1, -1.9, 4), CORRELATED):
+        laws = [law.marginal(float(t)) for t in times]
+        index = np.arange(9)
+        assert contradiction(_paths(index[1:8], times[1:8], laws[1:8], np.zeros(7))) is None
+        for seed in range(20):
+            clouds = [rc.Empirical(c) for c in clouds_of(law, times, 100, seed)]
+            assert contradiction(_paths(index, times, clouds, np.zeros(9))) is None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from recouple import _core
 from recouple.arguments import FloatArray, frozen, real_array, whole_number
@@ -43,6 +43,7 @@ from recouple.inverse.recovery import Recovery, finish, grid_plan, settings_of
 from recouple.inverse.reference import (
     schroedinger,
 )
+from recouple.inverse.spread import Paths, contradiction
 from recouple.marginal import Empirical, Histogram, Marginal, NormalMixture, as_marginal
 from recouple.plan import MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
@@ -51,6 +52,9 @@ MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
 MOST_CORRELATION = 0.98  # of a reference
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
+FEWEST_SAMPLES = 50  # from which a variance's sampling error is known well enough to refute
+EXACT = 2e-4  # relative error of the moments of a law that counts as exact
+TORN = 1e-2  # standard error of a moment, where the snapshots contradict each other
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
 FEWEST = 5  # snapshots, for a mixture to be tried
 DESCENT = 6  # stages of cross-validation that one descent takes as long as, about
@@ -224,6 +228,9 @@ def recover_plan_from_snapshots(
     elif reference != "product":
         problem = tied
     floor = np.repeat([_floor(law) for law in laws], options.splines)
+    torn = contradiction(_paths(order, t, laws, extra * np.sqrt(options.splines)))
+    if torn is not None:
+        floor = np.maximum(floor, TORN**2)
 
     sampled = any(isinstance(law, Empirical) for law in laws)
     chosen = sampled and regularization is None
@@ -306,7 +313,11 @@ def recover_plan_from_snapshots(
             status, message = ended, "stopped on request: error bars lack the reference's part"
         elif ended == "converged":
             problem = replace(problem, rival=rival, rival_share=1.0)
-    if status == "converged" and sampled:
+    if torn is not None:
+        ended = "" if status == "converged" else f" ({message})"
+        status = "interrupted" if status == "interrupted" else "inconsistent"
+        message = f"no plan fits all snapshots: {torn}; the plan is the nearest{ended}"
+    elif status == "converged" and sampled:
         status, message = _consistency(problem, floor, message)
     if sampled and bootstrap and status == "converged":
         sizes = [effective_size(law) for law in laws]
@@ -418,6 +429,41 @@ def _variance(law: Marginal) -> tuple[float, float]:
     share = float(np.sum(law.weights**2))
     fourth = float(law.weights @ (law.values - float(law.mean())) ** 4)
     return square / (1 - share), float(np.sqrt(max(fourth - square**2, 0.0) * share))
+
+
+def _paths(
+    order: NDArray[np.intp], t: FloatArray, laws: Sequence[Marginal], extra: FloatArray
+) -> Paths:
+    """Return means and variances with their errors: of sampling, of ``noise``, of a law's bins.
+
+    ``extra``: the standard error of all the mass in a range of splines.
+    """
+    mean = np.array([float(law.mean()) for law in laws])
+    variance, sampling = np.array([_variance(law) for law in laws]).T
+    std = np.sqrt(variance.max())
+    # A sample that came out narrow says too little of its error: no less than the usual share.
+    drawn = sampling > 0
+    if drawn.any():
+        usual = float(np.median(sampling[drawn] / variance[drawn]))
+        sampling[drawn] = np.maximum(sampling[drawn], usual * variance[drawn])
+    errors = np.zeros((2, len(laws)))
+    for k, law in enumerate(laws):
+        size = effective_size(law)
+        bin_width = float(np.diff(law.edges) @ law.mass) if isinstance(law, Histogram) else 0.0
+        if size is not None and size < FEWEST_SAMPLES:
+            errors[:, k] = np.inf
+            continue
+        # A smooth density falls across a bin: its mean is off by up to a tenth of it, its variance
+        # by a sixth of its square (Sheppard's correction, twice).
+        own = 0.0 if size is None else np.sqrt(variance[k] / size)
+        errors[0, k] = np.sqrt(own**2 + (EXACT * std) ** 2 + (0.1 * bin_width) ** 2)
+        errors[1, k] = np.sqrt(sampling[k] ** 2 + (EXACT * std**2) ** 2 + bin_width**4 / 36)
+    # Of independent errors of the mass over a range of ten standard deviations.
+    errors += extra * np.array([[10 / np.sqrt(12) * std], [100 / np.sqrt(80) * std**2]])
+    known = np.isfinite(errors[0])
+    return Paths(
+        order[known], t[known], mean[known], errors[0][known], variance[known], errors[1][known]
+    )
 
 
 def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str, str]:
