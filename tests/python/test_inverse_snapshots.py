@@ -8,7 +8,7 @@ import pytest
 
 import recouple as rc
 from recouple.inverse.atom import find_lines
-from recouple.inverse.snapshots import _paths
+from recouple.inverse.snapshots import _paths, _replicas
 from recouple.inverse.spread import contradiction
 
 CORRELATED = rc.GaussianPlan(0, 0, 1, 0.6, 1)
@@ -180,3 +180,85 @@ def test_what_fits_is_not_called_inconsistent() -> None:
         for seed in range(20):
             clouds = [rc.Empirical(c) for c in clouds_of(law, times, 100, seed)]
             assert contradiction(_paths(index, times, clouds, np.zeros(9))) is None
+
+
+def profiles_of(seen: Any, bins: int = 60) -> list[Any]:
+    return [np.histogram(x, bins)[::-1] for x in seen]  # (edges, counts)
+
+
+def test_counts_of_a_histogram_say_what_their_samples_say() -> None:
+    times = np.linspace(0, 1, 5)
+    seen = clouds_of(CORRELATED, times, 4000, 0)
+    options: Any = {"grid": 32, "reference": "schroedinger"}
+    samples = rc.recover_plan_from_snapshots(times, seen, **options).error_bars["correlation"]
+    counts = rc.recover_plan_from_snapshots(times, profiles_of(seen), **options)
+    bar = counts.error_bars["correlation"]
+    assert counts.status == "converged"
+    assert "cross-validation" in counts.message
+    # The halves are drawn otherwise, and sixty bins leave a hundredth of a standard deviation.
+    assert bar.value == pytest.approx(samples.value, abs=0.5 * samples.error)
+    assert 0.5 < bar.error / samples.error < 2
+
+
+def test_histograms_are_taken_in_any_order_as_lists_and_as_densities() -> None:
+    times = np.linspace(0, 1, 3)
+    counts = profiles_of(clouds_of(CORRELATED, times, 4000, 0))
+    options: Any = {"grid": 24, "bootstrap": 0, "noise": 5e-3, "reference": "schroedinger"}
+
+    def found(seen: Any) -> float:
+        return float(rc.recover_plan_from_snapshots(times, seen, **options).plan.correlation)
+
+    assert found([pair[::-1] for pair in counts]) == found(counts)
+    assert found([[list(edges), list(mass)] for edges, mass in counts]) == found(counts)
+    shares = found([(edges, mass / mass.sum()) for edges, mass in counts])
+    density = [(edges, mass / mass.sum() / np.diff(edges)) for edges, mass in counts]
+    assert found(density) == pytest.approx(shares, abs=1e-9)
+
+
+def test_masses_that_are_no_counts_are_exact_or_have_their_noise() -> None:
+    times = np.linspace(0, 1, 5)
+    seen = profiles_of(clouds_of(CORRELATED, times, 1000, 0))
+    shares = [(edges, mass / mass.sum()) for edges, mass in seen]
+    rec = rc.recover_plan_from_snapshots(times, shares, grid=24)
+    assert rec.status != "converged"
+    assert "noise=" in rec.message
+    rec = rc.recover_plan_from_snapshots(times, shares, grid=24, noise=6e-3)
+    assert rec.status == "converged"
+    low, high = rec.error_bars["correlation"].interval(0.99)
+    assert low < 0.6 < high
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "words"),
+    [
+        (([1.0, 2.0], [0.0, 1.0, 0.5]), "edges, the longer of the two, increase"),
+        (([0.0, 1.0, 2.0], [1.0, -2.0]), "must not be negative"),
+        (([0.0, 1.0, 2.0, 3.0], [1.0, 2.0]), "one more edge than masses, got two .* 4 and 2"),
+        (([0.0, np.nan, 2.0], [1.0, 2.0]), "must be finite"),
+    ],
+)
+def test_bad_histograms_are_named(snapshot: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"snapshots\[1\].*{words}"):
+        rc.recover_plan_from_snapshots([0, 1], [[0.0, 1.0, 2.0], snapshot])
+
+
+def test_noise_has_an_entry_a_snapshot() -> None:
+    with pytest.raises(ValueError, match="noise must be one number or 3"):
+        rc.recover_plan_from_snapshots([0, 0.5, 1], [[0.0, 1.0, 2.0]] * 3, noise=[0.1, 0.2])
+
+
+def test_noise_of_the_snapshots_is_in_the_bootstrap() -> None:
+    times = np.linspace(0, 1, 3)
+    seen = clouds_of(CORRELATED, times, 4000, 0)
+    rec = rc.recover_plan_from_snapshots(
+        times, seen, grid=24, regularization=1.0, reference="product", bootstrap=0
+    )
+    problem: Any = rec.estimator
+    floor, sizes = np.zeros(problem.moments.size), [4000] * 3
+    spread = []
+    for noise in (0.0, 1e-2):
+        drawn = _replicas(problem, floor, sizes, np.full(3, noise), 8)
+        shifts = (drawn - problem.theta) * np.sqrt(problem.penalty)
+        spread.append(np.sqrt(np.mean(shifts**2)))
+    # A spline holds some .1 of the mass, which 4000 samples tell to .005: twice that is added.
+    assert spread[1] > 1.3 * spread[0]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recouple import _core
 from recouple.arguments import FloatArray, frozen
@@ -24,7 +26,7 @@ from recouple.inverse.reference import (
     reference_of,
     widened,
 )
-from recouple.marginal import Empirical, Marginal
+from recouple.marginal import Empirical, Histogram, Marginal
 from recouple.plan import GridPlan, MixturePlan
 
 FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
@@ -33,6 +35,7 @@ GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the
 SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried both
 LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
 WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
+PARTS = 4  # of a bin, for the variance of its samples' moments
 RESOLVED = 20  # directions, about, that a snapshot resolves
 
 
@@ -53,6 +56,11 @@ def held_out_scores(
     halves: list[list[Marginal]] = [[], []]
     rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
     for law in laws:
+        if isinstance(law, Counts) and law.total > 3:
+            first = rng.multivariate_hypergeometric(law.counts, law.total // 2, method="marginals")
+            halves[0].append(Counts(law.edges, first))
+            halves[1].append(Counts(law.edges, law.counts - first))
+            continue
         if not isinstance(law, Empirical) or len(law.values) < 4:
             halves[0].append(law)
             halves[1].append(law)
@@ -161,11 +169,46 @@ def snapshot_moments(
             cdf = law.cdf(_core.moment_abscissae(f, NODES))
             mean = _core.spline_moments_of_cdf(f, degree, NODES, cdf)
             variance = np.zeros_like(mean)
+            if isinstance(law, Counts):
+                variance = _multinomial(f, degree, law)
         means.append(mean)
         variances.append(variance)
     return np.concatenate(means), np.concatenate(variances)
 
 
+class Counts(Histogram):
+    """A histogram of samples: of so many in each bin."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self, edges: ArrayLike, counts: ArrayLike) -> None:
+        super().__init__(edges, counts)
+        self.counts = np.asarray(counts).astype(np.int64)
+
+    @property
+    def total(self) -> int:
+        """Number of samples."""
+        return int(self.counts.sum())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.edges, self.counts)
+
+
 def effective_size(law: Marginal) -> int | None:
     """Effective number of samples of a snapshot; None for a law."""
+    if isinstance(law, Counts):
+        return law.total
     return round(1 / float(np.sum(law.weights**2))) if isinstance(law, Empirical) else None
+
+
+def _multinomial(f: _core.SplineFeatures, degree: int, law: Counts) -> FloatArray:
+    """Return the variance of the moments of counts: of samples spread evenly over their bins."""
+    filled = law.mass > 0
+    left, width = law.edges[:-1][filled], np.diff(law.edges)[filled]
+    share = (np.arange(PARTS) + 0.5) / PARTS
+    values = (left[:, None] + width[:, None] * share).ravel()
+    weights = np.repeat(law.mass[filled] / PARTS, PARTS)
+    _, variance = _core.spline_moments_of_samples(f, degree, values, weights)
+    # The core divides by the effective number of values: here it is that of the samples.
+    scaled: FloatArray = variance / (float(np.sum(weights**2)) * law.total)
+    return scaled

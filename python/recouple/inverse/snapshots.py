@@ -33,6 +33,7 @@ from recouple.inverse.held_out import (
     FOLDS,
     NEAR,
     SHARES,
+    Counts,
     beside,
     effective_size,
     held_out_scores,
@@ -44,7 +45,14 @@ from recouple.inverse.reference import (
     schroedinger,
 )
 from recouple.inverse.spread import Paths, contradiction
-from recouple.marginal import Empirical, Histogram, Marginal, NormalMixture, as_marginal
+from recouple.marginal import (
+    Empirical,
+    Histogram,
+    Marginal,
+    NormalMixture,
+    as_marginal,
+    smoothed,
+)
 from recouple.plan import MixturePlan, Plan
 from recouple.progress import Progress, progress_callback
 
@@ -54,6 +62,7 @@ MOST_CORRELATION = 0.98  # of a reference
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 FEWEST_SAMPLES = 50  # from which a variance's sampling error is known well enough to refute
 EXACT = 2e-4  # relative error of the moments of a law that counts as exact
+BINNED = 1e-4  # error of the mass of a spline that the shape of bins may make
 TORN = 1e-2  # standard error of a moment, where the snapshots contradict each other
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
 FEWEST = 5  # snapshots, for a mixture to be tried
@@ -96,7 +105,9 @@ def recover_plan_from_snapshots(
         Distinct times, at least two. Times outside [0, 1] see more of the plan; use them.
     snapshots : sequence of K arrays of samples, laws on the line, or histograms
         ``snapshots[k]`` are draws of X at ``times[k]``, or its law, taken as exact, or a pair
-        ``(edges, mass)`` of a profile with one more edge than masses.
+        ``(edges, mass)`` of a profile with one more edge than masses, in either order. Masses that
+        are whole numbers with a sum above 1 are counts of samples; others, like a law, are exact
+        unless ``noise`` says how far they are off; a density's are those of its bins.
     source, target : law or samples, optional
         Law of X0 and X1, used for the reference measure; by default from the snapshots at times 0
         and 1, or normal with the mean and variance that the other times extrapolate to.
@@ -181,7 +192,13 @@ def recover_plan_from_snapshots(
     t = t[order]
     extra = np.zeros(len(t))
     if noise is not None:
-        extra = np.broadcast_to(real_array("noise", noise), t.shape)[order]
+        extra = real_array("noise", noise)
+        if extra.ndim and extra.shape != t.shape:
+            raise ValueError(
+                f"noise must be one number or {len(t)}, one for each of times, got shape "
+                f"{extra.shape}"
+            )
+        extra = np.broadcast_to(extra, t.shape)[order]
         if extra.min() < 0:
             raise ValueError(f"noise must not be negative, got {extra.min():g}")
     laws: list[Marginal] = []
@@ -232,7 +249,7 @@ def recover_plan_from_snapshots(
     if torn is not None:
         floor = np.maximum(floor, TORN**2)
 
-    sampled = any(isinstance(law, Empirical) for law in laws)
+    sampled = any(effective_size(law) for law in laws)
     chosen = sampled and regularization is None
     fits = reference == "mixture" or (reference == "auto" and chosen and len(t) >= FEWEST)
     trials = (1 + len(SHARES) if fits else 1) * 2 * len(FOLDS) if chosen else 0
@@ -244,6 +261,7 @@ def recover_plan_from_snapshots(
     evidence: tuple[str, ...] = ()
     mixture: MixturePlan | None = None
     share = SHARES[0]
+    exact = noise is None and any(type(law) is Histogram for law in laws)
     stopped = ""  # where the work was, when it was stopped with a plan at hand
     if options.regularization is not None:
         above = FOLDS[options.regularization < FOLDS]
@@ -317,12 +335,12 @@ def recover_plan_from_snapshots(
         ended = "" if status == "converged" else f" ({message})"
         status = "interrupted" if status == "interrupted" else "inconsistent"
         message = f"no plan fits all snapshots: {torn}; the plan is the nearest{ended}"
-    elif status == "converged" and sampled:
-        status, message = _consistency(problem, floor, message)
+    elif status == "converged" and (sampled or exact):
+        status, message = _consistency(problem, np.maximum(floor, BINNED**2), message)
     if sampled and bootstrap and status == "converged":
         sizes = [effective_size(law) for law in laws]
         try:
-            drawn = _replicas(problem, floor, sizes, bootstrap, bar.part(replicas))
+            drawn = _replicas(problem, floor, sizes, extra, bootstrap, bar.part(replicas))
             problem = replace(problem, replicas=drawn)
         except KeyboardInterrupt:
             status = "interrupted"
@@ -331,6 +349,11 @@ def recover_plan_from_snapshots(
         f"{len(t)} times fix the mixed moments E[X0^i X1^j] up to order {len(t) - 1} and no plan: "
         "the rest is that of the reference"
     )
+    if exact and status not in ("converged", "interrupted"):
+        message = (
+            f"{message}; the masses of histograms that are no counts were taken as exact: if they "
+            "are of samples give the counts, or their standard error as noise="
+        )
     rest: dict[str, Any] = {
         "settings": settings_of(options, problem, history, samples=sampled, reference=named),
         "verdict": "representative",
@@ -371,18 +394,41 @@ class _Bar:
 
 
 def _law_of(snapshot: Any) -> Marginal:
+    """Return the law of a snapshot; of a profile whose masses are whole numbers, the counts."""
     if not _is_profile(snapshot):
+        pair = isinstance(snapshot, tuple | list) and len(snapshot) == 2
+        if pair and any(map(np.ndim, snapshot)):
+            raise ValueError(
+                "it must be samples, a law, or a pair (edges, mass) with one more edge than "
+                f"masses, got two sequences of {np.size(snapshot[0])} and {np.size(snapshot[1])}"
+            )
         return as_marginal(snapshot)
-    edges, mass = snapshot
-    return Histogram(real_array("edges", edges, ndim=1), real_array("mass", mass, ndim=1))
+    edges, mass = (real_array("edges or mass", part, ndim=1) for part in snapshot)
+    if len(edges) < len(mass):  # the order of np.histogram
+        edges, mass = mass, edges
+    rising = np.diff(edges) > 0
+    if not rising.all():
+        k = int(np.argmin(rising))
+        raise ValueError(
+            "a histogram is a pair (edges, mass) whose edges, the longer of the two, increase; "
+            f"got {edges[k]:g} then {edges[k + 1]:g} at index {k}"
+        )
+    if mass.min() < 0:
+        raise ValueError(f"the masses of a histogram must not be negative, got {mass.min():g}")
+    if mass.sum() > 1 and np.all(mass == np.rint(mass)):
+        return Counts(edges, mass)
+    area = float(mass @ np.diff(edges))
+    density = abs(area - 1) < 1e-9 < abs(float(mass.sum()) - 1)
+    return Histogram(edges, mass * np.diff(edges) if density else mass)
 
 
 def _is_profile(snapshot: Any) -> bool:
-    """Whether it is a pair (edges, mass)."""
-    if not (isinstance(snapshot, tuple) and len(snapshot) == 2):
+    """Whether it is a pair (edges, mass) or (mass, edges)."""
+    if not (isinstance(snapshot, tuple | list) and len(snapshot) == 2):
         return False
-    edges, mass = (np.shape(part) for part in snapshot)
-    return len(edges) == len(mass) == 1 and edges[0] == mass[0] + 1
+    if not all(np.ndim(part) == 1 for part in snapshot):
+        return False
+    return abs(len(snapshot[0]) - len(snapshot[1])) == 1
 
 
 def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
@@ -424,6 +470,10 @@ def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]
 def _variance(law: Marginal) -> tuple[float, float]:
     """Variance of a snapshot and its standard error; 0 for a law."""
     square = float(law.std()) ** 2
+    if isinstance(law, Counts):
+        centres = 0.5 * (law.edges[1:] + law.edges[:-1]) - float(law.mean())
+        fourth = float(law.mass @ centres**4)
+        return square, float(np.sqrt(max(fourth - square**2, 0.0) / law.total))
     if not isinstance(law, Empirical) or len(law.values) < 3:
         return square, 0.0
     share = float(np.sum(law.weights**2))
@@ -484,6 +534,7 @@ def _replicas(
     problem: Problem,
     floor: FloatArray,
     sizes: Sequence[int | None],
+    extra: FloatArray,
     count: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
@@ -494,21 +545,19 @@ def _replicas(
     x, y = (v.ravel() for v in np.meshgrid(problem.x0, problem.x1, indexing="ij"))
     features = features_of(problem.times, problem.knots)
     rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
-    extra = np.sqrt(np.maximum(problem.noise, 0.0)).reshape(exact.shape)
     found = []
     for i in range(count):
         if progress is not None:
             progress(i, count)
         drawn = exact.copy()
         for k, (t, f, n) in enumerate(zip(problem.times, features, sizes, strict=True)):
-            if n is None:
-                drawn[k] += extra[k] * rng.normal(size=exact.shape[1])
-                continue
-            counts = rng.multinomial(n, mass / mass.sum())
-            hit = counts > 0
-            drawn[k], _ = _core.spline_moments_of_samples(
-                f, problem.degree, (1 - t) * x[hit] + t * y[hit], counts[hit] / n
-            )
+            if n is not None:
+                counts = rng.multinomial(n, mass / mass.sum())
+                hit = counts > 0
+                drawn[k], _ = _core.spline_moments_of_samples(
+                    f, problem.degree, (1 - t) * x[hit] + t * y[hit], counts[hit] / n
+                )
+            drawn[k] += extra[k] * rng.normal(size=exact.shape[1])
         dual.set_theta(problem.theta, problem.threads)
         decrement = decrement_for(problem.theta, problem.penalty, LOOSE)
         dual.solve(
@@ -525,7 +574,24 @@ def _replicas(
 
 def _floor(law: Marginal) -> float:
     """Smallest variance credited to a moment: that of a feature which no sample met, or 1e-10."""
-    return float(np.sum(law.weights**2) ** 2) if isinstance(law, Empirical) else 1e-10
+    if isinstance(law, Empirical):
+        return float(np.sum(law.weights**2) ** 2)
+    size = effective_size(law)
+    return 1e-10 if size is None else 1 / size**2
+
+
+def _without_gaps(law: Histogram) -> Marginal:
+    """Return a histogram's law with a density everywhere, as an empty bin forbids any plan there.
+
+    Gaussian kernels as wide as a bin, or for counts Silverman's if wider, as in ``smooth_law``.
+    """
+    mean, std = float(law.mean()), float(law.std())
+    wide = float(np.diff(law.edges) @ law.mass)
+    size = effective_size(law)
+    bandwidth = max(wide, 0.0 if size is None else 0.9 * std * size**-0.2)
+    shrink = float(np.sqrt(max(0.0, 1 - (bandwidth / std) ** 2)))
+    centres = 0.5 * (law.edges[1:] + law.edges[:-1])
+    return smoothed(mean + shrink * (centres - mean), law.mass, bandwidth=bandwidth)
 
 
 def _end_law(
@@ -537,7 +603,10 @@ def _end_law(
         return smooth_law(name, read_law(name, given))
     at = np.flatnonzero(t == end)
     if at.size:
-        return smooth_law(f"the snapshot at t = {end}", laws[at[0]])
+        law = laws[at[0]]
+        if isinstance(law, Counts) or (isinstance(law, Histogram) and not law.mass.all()):
+            return _without_gaps(law)
+        return smooth_law(f"the snapshot at t = {end}", law)
     # E X_t is linear in t and Var X_t quadratic: fit and extrapolate.
     means = np.array([float(law.mean()) for law in laws])
     variances = np.array([float(law.std()) ** 2 for law in laws])
