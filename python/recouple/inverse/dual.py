@@ -118,6 +118,7 @@ class Problem:
     rival_share: float = 0.0  # of the difference to it that belongs into an error bar
     movable: FloatArray | None = None  # (q, points): change of the masses with the reference
     scatter: FloatArray | None = None  # (R, q): what the noise of ``shifts`` does to that
+    others: tuple[Problem, ...] = ()  # the data solved otherwise: the differences are errors too
     least_tilt: float = 0.0  # where the data say too little to tell a typical tilt
 
     @classmethod
@@ -215,6 +216,7 @@ class Problem:
             noise = np.maximum(noise, np.sqrt(np.mean((np.array(drawn) - rows[:, 0]) ** 2, axis=0)))
         other = None if self.rival is None else self.rival.means(values)
         cut = self.cut * np.abs(values - rows[:, :1]).max(axis=1)
+        noise = np.sqrt(noise**2 + sum((p.means(values) - rows[:, 0]) ** 2 for p in self.others))
         return combine(
             rows,
             noise,

@@ -15,6 +15,7 @@ from recouple.arguments import FloatArray, frozen, real_array, whole_number
 from recouple.inverse.atom import AMBIGUOUS, atoms_recovery, find_lines
 from recouple.inverse.dual import (
     LOOSE,
+    TIGHT,
     Options,
     Problem,
     Stage,
@@ -44,7 +45,7 @@ from recouple.inverse.recovery import Recovery, finish, grid_plan, settings_of
 from recouple.inverse.reference import (
     schroedinger,
 )
-from recouple.inverse.spread import Paths, contradiction
+from recouple.inverse.spread import Paths, contradiction, crosschecked, mixed_moments
 from recouple.marginal import (
     Empirical,
     Histogram,
@@ -62,6 +63,7 @@ MOST_CORRELATION = 0.98  # of a reference
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
 FEWEST_SAMPLES = 50  # from which a variance's sampling error is known well enough to refute
 EXACT = 2e-4  # relative error of the moments of a law that counts as exact
+UNDER = 100.0  # times smaller: a penalty that shows what the chosen one holds back
 BINNED = 1e-4  # error of the mass of a spline that the shape of bins may make
 TORN = 1e-2  # standard error of a moment, where the snapshots contradict each other
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
@@ -331,6 +333,13 @@ def recover_plan_from_snapshots(
             status, message = ended, "stopped on request: error bars lack the reference's part"
         elif ended == "converged":
             problem = replace(problem, rival=rival, rival_share=1.0)
+    if chosen and status == "converged":
+        tried = trials > 2 * len(FOLDS) and mixture is None
+        try:
+            problem = _doubted(problem, path[-2:], variance + floor, t, laws if tried else None)
+        except KeyboardInterrupt:
+            status = "interrupted"
+            message = f"{message}; stopped on request: error bars lack that of the regularisation"
     if torn is not None:
         ended = "" if status == "converged" else f" ({message})"
         status = "interrupted" if status == "interrupted" else "inconsistent"
@@ -365,8 +374,13 @@ def recover_plan_from_snapshots(
         problem = replace(problem, replicas=None, rival=None)
         message = f"{message}; stopped on request: {ANALYTIC}"
         rec = finish(problem, history, "interrupted", message, **rest)
+    moments_alone = mixed_moments(t, laws)
+    bars, finding = crosschecked(rec.error_bars, moments_alone, correlation, doubt)
     bar.end(rec.status)
-    return replace(rec, evidence=evidence, mixture=mixture)
+    evidence += (finding,) if finding else ()
+    return replace(
+        rec, evidence=evidence, mixture=mixture, mixed_moments=moments_alone, error_bars=bars
+    )
 
 
 class _Bar:
@@ -435,6 +449,44 @@ def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
     """Return the problem with the Schroedinger coupling of this correlation for a reference."""
     tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), correlation)
     return replace(problem, reference=frozen(np.ascontiguousarray(tied / tied.sum())))
+
+
+def _doubted(
+    problem: Problem,
+    path: FloatArray,
+    units: FloatArray,
+    t: FloatArray,
+    laws: Sequence[Marginal] | None,
+) -> Problem:
+    """Return the problem with what cross-validation cannot see of its choice in the error bars.
+
+    Marginals are predicted as well by plans that lean far more on the reference than the data
+    ask for. What a penalty UNDER times smaller moves, the tilt of the reference it shows, and what
+    a mixture for a reference makes of the data, where ``laws`` are given, are errors.
+    """
+    others: list[Problem] = []
+    dual = problem.dual()
+    penalty = problem.penalty / UNDER
+    decrement = decrement_for(problem.theta, penalty, TIGHT)
+    stage = dual.solve(problem.moments, penalty, decrement, 60, problem.threads, None)
+    least = problem.least_tilt
+    if stage.status == "converged":
+        free = replace(
+            problem,
+            theta=frozen(dual.theta),
+            penalty=frozen(penalty),
+            divergence=stage.divergence,
+            rival=None,
+        )
+        least = max(least, free.tilt)
+        others.append(free)
+    if laws is not None:
+        start = replace(problem, theta=frozen(np.zeros_like(problem.theta)), rival=None)
+        start = beside(start, mixture_of(t, laws, grid_plan(problem)), SHARES[1])
+        mixed, _, ended, _ = descend(start, path, units, False, None)
+        if ended == "converged":
+            others.append(mixed)
+    return replace(problem, others=tuple(others), least_tilt=least)
 
 
 def _per_moment(scores: FloatArray, problem: Problem) -> float:

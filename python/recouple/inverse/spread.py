@@ -1,17 +1,25 @@
-"""What the means and variances of X_t must be on every plan, and which snapshots are not."""
+"""What the moments of X_t say by themselves: of the plan, and of snapshots that fit none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recouple.arguments import FloatArray
+from recouple.arguments import FloatArray, frozen
+from recouple.inverse.errorbar import ErrorBar
+from recouple.inverse.held_out import effective_size
+from recouple.inverse.moment import MixedMoments, fit_path
+from recouple.marginal import Empirical, Marginal
 
 REFUTED = 6.0  # standard errors, beyond which a snapshot fits no plan together with the others
 ALIKE = 0.8  # of the largest deviation, from which a snapshot is named beside the worst
+HIGHEST = 8  # order of the moments that are read
+PANELS = 4000  # of a law's support, for its moments
+ALLOWED = 2.0  # standard errors of a moment, up to which a plan's may differ from it
 NAMED = 4  # snapshots, at most, that a message names
 
 
@@ -108,3 +116,57 @@ def _too_far_apart(paths: Paths, basis: FloatArray) -> str | None:
 def _named(paths: Paths, chosen: Sequence[int] | NDArray[np.intp]) -> str:
     some = (f"snapshots[{paths.index[k]}] (t = {paths.times[k]:.4g})" for k in chosen)
     return f"not with {', '.join(some)}"
+
+
+def mixed_moments(times: FloatArray, laws: Sequence[Marginal]) -> MixedMoments:
+    """Return E[X0^i X1^j] from the moments of the snapshots, with the errors of their sampling.
+
+    Of laws alone the errors are those of the fit's residuals.
+    """
+    order = min(HIGHEST, len(times) - 1)
+    powers = np.arange(order + 1)
+    path, sampling = np.ones((2, len(times), order + 1))
+    sizes = [effective_size(law) for law in laws]
+    for k, (law, size) in enumerate(zip(laws, sizes, strict=True)):
+        if isinstance(law, Empirical):
+            values, mass = law.values, law.weights
+        else:
+            low, high = law.ppf(np.array([1e-10, 1 - 1e-10]))
+            edges = np.linspace(low, high, PANELS + 1)
+            values, mass = 0.5 * (edges[1:] + edges[:-1]), np.diff(np.asarray(law.cdf(edges)))
+            mass = mass / mass.sum()
+        raised = values[:, None] ** powers
+        path[k] = mass @ raised
+        sampling[k] = 0.0 if size is None else mass @ (raised - path[k]) ** 2 / max(size - 1, 1)
+    fitted = fit_path(times, path)
+    if not any(sizes):
+        return fitted
+    error = fitted.error.copy()
+    for n in range(1, order + 1):
+        i = np.arange(n + 1)
+        basis = np.array([float(comb(n, int(j))) for j in i]) * (1 - times[:, None]) ** (n - i)
+        weights = np.linalg.pinv(basis * times[:, None] ** i)
+        error[n - i, i] = np.sqrt(weights**2 @ sampling[:, n])
+    return replace(fitted, error=frozen(error))
+
+
+def crosschecked(
+    bars: dict[str, ErrorBar], mixed: MixedMoments, correlation: float, doubt: float
+) -> tuple[dict[str, ErrorBar], str]:
+    """Return error bars that cover what the moments say beyond their own errors, and a finding."""
+    said = {"correlation": (correlation, doubt)}
+    for name, (i, j) in {"E[X0 X1]": (1, 1), "E[X0^2 X1]": (2, 1), "E[X0 X1^2]": (1, 2)}.items():
+        if i + j < len(mixed.condition):
+            said[name] = float(mixed.value[i, j]), float(mixed.error[i, j])
+    if "E[X0 X1]" not in said:
+        return bars, ""
+    checked = dict(bars)
+    for name, (value, error) in said.items():
+        if np.isfinite(error):
+            beyond = max(0.0, abs(bars[name].value - value) - ALLOWED * error)
+            checked[name] = replace(bars[name], error=float(np.hypot(bars[name].error, beyond)))
+    words = ", ".join(
+        f"{name} {value:.4g}" + (f" +- {error:.1g}" if np.isfinite(error) else "")
+        for name, (value, error) in said.items()
+    )
+    return checked, f"by the moments of X_t alone: {words}"
