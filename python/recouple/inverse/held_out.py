@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from recouple.inverse.reference import (
 )
 from recouple.marginal import Empirical, Histogram, Marginal
 from recouple.plan import GridPlan, MixturePlan
+from recouple.progress import Tell
 
 FOLDS = np.logspace(4, 0, 9)  # penalties tried, in units of the sampling variance
 NEAR = 4  # of FOLDS, at which a plan is near enough to start a mixture from
@@ -43,7 +44,7 @@ def held_out_scores(
     problem: Problem,
     laws: Sequence[Marginal],
     floor: FloatArray,
-    progress: Callable[[int, int], None] | None,
+    progress: Tell | None,
     *,
     mixture: bool,
 ) -> tuple[FloatArray, bool]:
@@ -87,7 +88,8 @@ def held_out_scores(
                 least = np.inf
                 for i, multiple in enumerate(FOLDS):
                     if progress is not None:
-                        progress((fitted * rounds + which) * len(FOLDS) + i, errors.size)
+                        done = (fitted * rounds + which) * len(FOLDS) + i
+                        progress(done, errors.size, f"trying a penalty of {multiple:.3g}")
                     penalty = multiple * (variance + floor)
                     decrement = decrement_for(dual.theta, penalty, TIGHT)
                     stage = dual.solve(moments, penalty, decrement, 60, problem.threads, None)

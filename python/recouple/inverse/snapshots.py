@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +55,7 @@ from recouple.marginal import (
     smoothed,
 )
 from recouple.plan import MixturePlan, Plan
-from recouple.progress import Progress, progress_callback
+from recouple.progress import Progress, Tell, progress_callback
 
 MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
@@ -386,19 +386,23 @@ def recover_plan_from_snapshots(
 class _Bar:
     """Progress over all of the work: so many trials, three descents, so many replicas."""
 
-    def __init__(self, told: Callable[[int, int], None] | None, trials: int, replicas: int) -> None:
+    def __init__(self, told: Tell | None, trials: int, replicas: int) -> None:
         self.told = told
         self.total = trials + 3 * DESCENT + replicas
         self.begun = 0
 
-    def part(self, share: int) -> Callable[[int, int], None] | None:
+    def part(self, share: int) -> Tell | None:
         """Return the callback of the next part of the work."""
-        told, begun = self.told, self.begun
+        told, begun, last = self.told, self.begun, self.total - 1
         self.begun += share
         if told is None:
             return None
-        # The last step is told when all is done.
-        return lambda done, of: told(min(begun + share * done // of, self.total - 1), self.total)
+
+        def tell(done: int, total: int, note: str = "", /) -> None:
+            # The last step is told when all is done.
+            told(min(begun + share * done // total, last), last + 1, note)
+
+        return tell
 
     def end(self, status: str) -> None:
         """Tell that all is done: too late to stop it."""
@@ -588,7 +592,7 @@ def _replicas(
     sizes: Sequence[int | None],
     extra: FloatArray,
     count: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tell | None = None,
 ) -> FloatArray:
     """Return theta fitted to snapshots drawn anew from the plan found: a parametric bootstrap."""
     dual = problem.dual()
@@ -600,7 +604,7 @@ def _replicas(
     found = []
     for i in range(count):
         if progress is not None:
-            progress(i, count)
+            progress(i, count, f"replica {i + 1}")
         drawn = exact.copy()
         for k, (t, f, n) in enumerate(zip(problem.times, features, sizes, strict=True)):
             if n is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +124,12 @@ def mixed_moments(times: FloatArray, laws: Sequence[Marginal]) -> MixedMoments:
     """
     order = min(HIGHEST, len(times) - 1)
     powers = np.arange(order + 1)
-    path, sampling = np.ones((2, len(times), order + 1))
-    sizes = [effective_size(law) for law in laws]
-    for k, (law, size) in enumerate(zip(laws, sizes, strict=True)):
+    # About the line of the means, where no digits cancel.
+    slope, start = np.polyfit(times, [float(law.mean()) for law in laws], 1)
+    scales = [float(laws[k].std()) or 1.0 for k in (0, -1)]
+    frame = (start, start + slope), (scales[0], scales[1])
+    path, covs = [], []
+    for t, law in zip(times, laws, strict=True):
         if isinstance(law, Empirical):
             values, mass = law.values, law.weights
         else:
@@ -135,19 +137,25 @@ def mixed_moments(times: FloatArray, laws: Sequence[Marginal]) -> MixedMoments:
             edges = np.linspace(low, high, PANELS + 1)
             values, mass = 0.5 * (edges[1:] + edges[:-1]), np.diff(np.asarray(law.cdf(edges)))
             mass = mass / mass.sum()
-        raised = values[:, None] ** powers
-        path[k] = mass @ raised
-        sampling[k] = 0.0 if size is None else mass @ (raised - path[k]) ** 2 / max(size - 1, 1)
-    fitted = fit_path(times, path)
-    if not any(sizes):
+        raised = (values - start - slope * t)[:, None] ** powers
+        path.append(mass @ raised)
+        off = raised - path[-1]
+        size = effective_size(law)
+        covs.append(0.0 * powers if size is None else (off.T * mass) @ off / max(size - 1, 1))
+    fitted = fit_path(times, np.array(path), *frame)
+    if not any(effective_size(law) for law in laws):
         return fitted
-    error = fitted.error.copy()
-    for n in range(1, order + 1):
-        i = np.arange(n + 1)
-        basis = np.array([float(comb(n, int(j))) for j in i]) * (1 - times[:, None]) ** (n - i)
-        weights = np.linalg.pinv(basis * times[:, None] ** i)
-        error[n - i, i] = np.sqrt(weights**2 @ sampling[:, n])
-    return replace(fitted, error=frozen(error))
+    variance = np.zeros_like(fitted.error)
+    for k, cov in enumerate(covs):
+        if cov.ndim < 2:
+            continue
+        weights = []  # of this time's moments in the fit, which is linear in them
+        for n in powers:
+            unit = np.zeros((len(times), order + 1))
+            unit[k, n] = 1.0
+            weights.append(fit_path(times, unit, *frame).value)
+        variance += np.einsum("nij,nm,mij->ij", weights, cov, weights)
+    return replace(fitted, error=frozen(np.sqrt(variance)))
 
 
 def crosschecked(
