@@ -241,6 +241,7 @@ def recover_plan_from_snapshots(
     # Few snapshots may agree with a wrong reference; each more leaves it half the room.
     problem = replace(problem, least_tilt=2.0 ** (2 - len(t)))
     correlation, doubt = _correlation(t, laws)
+    alone = mixed_moments(t, laws)
     tied = _tied(problem, masses, correlation)
     if isinstance(reference, Plan):
         problem = replace(problem, reference=frozen(density_on(reference, problem)))
@@ -322,8 +323,8 @@ def recover_plan_from_snapshots(
         if mixture is not None and mixture.correlation != correlation:
             away = float(np.sign(correlation - mixture.correlation))
         doubted = np.clip(correlation + away * doubt, -MOST_CORRELATION, MOST_CORRELATION)
-        other = _tied(problem, masses, float(doubted))
         try:
+            other = _tied(problem, masses, float(doubted))
             rival, _, ended, _ = descend(
                 other, path[-2:], variance + floor, False, bar.part(DESCENT)
             )
@@ -374,13 +375,12 @@ def recover_plan_from_snapshots(
         problem = replace(problem, replicas=None, rival=None)
         message = f"{message}; stopped on request: {ANALYTIC}"
         rec = finish(problem, history, "interrupted", message, **rest)
-    moments_alone = mixed_moments(t, laws)
-    bars, finding = crosschecked(rec.error_bars, moments_alone, correlation, doubt)
+    bars = rec.error_bars
+    if torn is None:
+        bars, finding = crosschecked(bars, alone, correlation, doubt)
+        evidence += (finding,) if finding else ()
     bar.end(rec.status)
-    evidence += (finding,) if finding else ()
-    return replace(
-        rec, evidence=evidence, mixture=mixture, mixed_moments=moments_alone, error_bars=bars
-    )
+    return replace(rec, evidence=evidence, mixture=mixture, mixed_moments=alone, error_bars=bars)
 
 
 class _Bar:
@@ -530,8 +530,10 @@ def _variance(law: Marginal) -> tuple[float, float]:
         centres = 0.5 * (law.edges[1:] + law.edges[:-1]) - float(law.mean())
         fourth = float(law.mass @ centres**4)
         return square, float(np.sqrt(max(fourth - square**2, 0.0) / law.total))
-    if not isinstance(law, Empirical) or len(law.values) < 3:
+    if not isinstance(law, Empirical):
         return square, 0.0
+    if len(law.values) < 3:
+        return square, square  # of two values the fourth moment is no help
     share = float(np.sum(law.weights**2))
     fourth = float(law.weights @ (law.values - float(law.mean())) ** 4)
     return square / (1 - share), float(np.sqrt(max(fourth - square**2, 0.0) * share))

@@ -55,7 +55,7 @@ def contradiction(paths: Paths) -> str | None:
             others = ", ".join(f"{said[k]:.4g}" for k in chosen)
             return (
                 f"the {name} of X_t is {curve} on every plan, but {which}, of {name} {given}, "
-                f"where the others say {others} ({off[chosen].max():.2g} standard errors)"
+                f"where the others say {others} ({off[chosen].max():.3g} standard errors)"
             )
     return _too_far_apart(paths, square)
 
@@ -106,7 +106,7 @@ def _too_far_apart(paths: Paths, basis: FloatArray) -> str | None:
     which = _named(paths, [k])
     return (
         f"|Cov(X0, X1)| is at most sqrt(Var X0 Var X1) on every plan, but the variances of the "
-        f"snapshots make it {c:.4g} where that is {most:.4g} ({excess / max(error, 1e-300):.2g} "
+        f"snapshots make it {c:.4g} where that is {most:.4g} ({excess / max(error, 1e-300):.3g} "
         f"standard errors): {which}, of standard deviation {np.sqrt(paths.variance[k]):.4g}, "
         f"where the ends allow {bound[0, k]:.3f} to {bound[1, k]:.4g}"
     )
