@@ -8,8 +8,8 @@ import pytest
 
 import recouple as rc
 from recouple.inverse.atom import find_lines
-from recouple.inverse.snapshots import _paths, _replicas
-from recouple.inverse.spread import contradiction, mixed_moments
+from recouple.inverse.held_out import replicas_of
+from recouple.inverse.spread import contradiction, mixed_moments, paths_of
 
 CORRELATED = rc.GaussianPlan(0, 0, 1, 0.6, 1)
 
@@ -176,10 +176,10 @@ def test_what_fits_is_not_called_inconsistent() -> None:
     for law in (rc.GaussianPlan(0, 1, 1, 1, 1), rc.GaussianPlan(0, 1, 1, -1.9, 4), CORRELATED):
         laws = [law.marginal(float(t)) for t in times]
         index = np.arange(9)
-        assert contradiction(_paths(index[1:8], times[1:8], laws[1:8], np.zeros(7))) is None
+        assert contradiction(paths_of(index[1:8], times[1:8], laws[1:8], np.zeros(7))) is None
         for seed in range(20):
             clouds = [rc.Empirical(c) for c in clouds_of(law, times, 100, seed)]
-            assert contradiction(_paths(index, times, clouds, np.zeros(9))) is None
+            assert contradiction(paths_of(index, times, clouds, np.zeros(9))) is None
 
 
 def profiles_of(seen: Any, bins: int = 60) -> list[Any]:
@@ -257,7 +257,7 @@ def test_noise_of_the_snapshots_is_in_the_bootstrap() -> None:
     floor, sizes = np.zeros(problem.moments.size), [4000] * 3
     spread = []
     for noise in (0.0, 1e-2):
-        drawn = _replicas(problem, floor, sizes, np.full(3, noise), 8)
+        drawn = replicas_of(problem, floor, sizes, np.full(3, noise), 8)
         shifts = (drawn - problem.theta) * np.sqrt(problem.penalty)
         spread.append(np.sqrt(np.mean(shifts**2)))
     # A spline holds some .1 of the mass, which 4000 samples tell to .005: twice that is added.

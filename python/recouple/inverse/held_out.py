@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from recouple import _core
 from recouple.arguments import FloatArray, frozen
 from recouple.inverse.dual import (
+    LOOSE,
     NODES,
     TIGHT,
     Problem,
     decrement_for,
+    descend,
     features_of,
 )
+from recouple.inverse.profile import Counts, effective_size
 from recouple.inverse.recovery import grid_plan
 from recouple.inverse.reference import (
     NARROW,
@@ -26,7 +27,7 @@ from recouple.inverse.reference import (
     reference_of,
     widened,
 )
-from recouple.marginal import Empirical, Histogram, Marginal
+from recouple.marginal import Empirical, Marginal
 from recouple.plan import GridPlan, MixturePlan
 from recouple.progress import Tell
 
@@ -37,6 +38,7 @@ SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried bot
 LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
 WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
 PARTS = 4  # of a bin, for the variance of its samples' moments
+UNDER = 100.0  # times smaller: a penalty that shows what the chosen one holds back
 RESOLVED = 20  # directions, about, that a snapshot resolves
 
 
@@ -178,31 +180,6 @@ def snapshot_moments(
     return np.concatenate(means), np.concatenate(variances)
 
 
-class Counts(Histogram):
-    """A histogram of samples: of so many in each bin."""
-
-    __slots__ = ("counts",)
-
-    def __init__(self, edges: ArrayLike, counts: ArrayLike) -> None:
-        super().__init__(edges, counts)
-        self.counts = np.asarray(counts).astype(np.int64)
-
-    @property
-    def total(self) -> int:
-        """Number of samples."""
-        return int(self.counts.sum())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.edges, self.counts)
-
-
-def effective_size(law: Marginal) -> int | None:
-    """Effective number of samples of a snapshot; None for a law."""
-    if isinstance(law, Counts):
-        return law.total
-    return round(1 / float(np.sum(law.weights**2))) if isinstance(law, Empirical) else None
-
-
 def _multinomial(f: _core.SplineFeatures, degree: int, law: Counts) -> FloatArray:
     """Return the variance of the moments of counts: of samples spread evenly over their bins."""
     filled = law.mass > 0
@@ -214,3 +191,83 @@ def _multinomial(f: _core.SplineFeatures, degree: int, law: Counts) -> FloatArra
     # The core divides by the effective number of values: here it is that of the samples.
     scaled: FloatArray = variance / (float(np.sum(weights**2)) * law.total)
     return scaled
+
+
+def doubted(
+    problem: Problem,
+    path: FloatArray,
+    units: FloatArray,
+    t: FloatArray,
+    laws: Sequence[Marginal] | None,
+) -> Problem:
+    """Return the problem with what cross-validation cannot see of its choice in the error bars.
+
+    Marginals are predicted as well by plans that lean far more on the reference than the data
+    ask for. What a penalty UNDER times smaller moves, the tilt of the reference it shows, and what
+    a mixture for a reference makes of the data, where ``laws`` are given, are errors.
+    """
+    others: list[Problem] = []
+    dual = problem.dual()
+    penalty = problem.penalty / UNDER
+    decrement = decrement_for(problem.theta, penalty, TIGHT)
+    stage = dual.solve(problem.moments, penalty, decrement, 60, problem.threads, None)
+    least = problem.least_tilt
+    if stage.status == "converged":
+        free = replace(
+            problem,
+            theta=frozen(dual.theta),
+            penalty=frozen(penalty),
+            divergence=stage.divergence,
+            rival=None,
+        )
+        least = max(least, free.tilt)
+        others.append(free)
+    if laws is not None:
+        start = replace(problem, theta=frozen(np.zeros_like(problem.theta)), rival=None)
+        start = beside(start, mixture_of(t, laws, grid_plan(problem)), SHARES[1])
+        mixed, _, ended, _ = descend(start, path, units, False, None)
+        if ended == "converged":
+            others.append(mixed)
+    return replace(problem, others=tuple(others), least_tilt=least)
+
+
+def replicas_of(
+    problem: Problem,
+    floor: FloatArray,
+    sizes: Sequence[int | None],
+    extra: FloatArray,
+    count: int,
+    progress: Tell | None = None,
+) -> FloatArray:
+    """Return theta fitted to snapshots drawn anew from the plan found: a parametric bootstrap."""
+    dual = problem.dual()
+    mass = dual.mass()
+    exact = dual.moments(problem.threads).reshape(len(sizes), -1)
+    x, y = (v.ravel() for v in np.meshgrid(problem.x0, problem.x1, indexing="ij"))
+    features = features_of(problem.times, problem.knots)
+    rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
+    found = []
+    for i in range(count):
+        if progress is not None:
+            progress(i, count, f"replica {i + 1}")
+        drawn = exact.copy()
+        for k, (t, f, n) in enumerate(zip(problem.times, features, sizes, strict=True)):
+            if n is not None:
+                counts = rng.multinomial(n, mass / mass.sum())
+                hit = counts > 0
+                drawn[k], _ = _core.spline_moments_of_samples(
+                    f, problem.degree, (1 - t) * x[hit] + t * y[hit], counts[hit] / n
+                )
+            drawn[k] += extra[k] * rng.normal(size=exact.shape[1])
+        dual.set_theta(problem.theta, problem.threads)
+        decrement = decrement_for(problem.theta, problem.penalty, LOOSE)
+        dual.solve(
+            np.ascontiguousarray(drawn.ravel()),
+            problem.penalty,
+            decrement,
+            60,
+            problem.threads,
+            None,
+        )
+        found.append(dual.theta)
+    return frozen(np.array(found))

@@ -8,18 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from recouple import _core
 from recouple.arguments import FloatArray, frozen, real_array, whole_number
 from recouple.inverse.atom import AMBIGUOUS, atoms_recovery, find_lines
 from recouple.inverse.dual import (
-    LOOSE,
-    TIGHT,
     Options,
     Problem,
     Stage,
-    decrement_for,
     density_on,
     descend,
     features_of,
@@ -34,25 +30,31 @@ from recouple.inverse.held_out import (
     FOLDS,
     NEAR,
     SHARES,
-    Counts,
     beside,
-    effective_size,
+    doubted,
     held_out_scores,
     mixture_of,
+    replicas_of,
     snapshot_moments,
+)
+from recouple.inverse.profile import (
+    Counts,
+    effective_size,
+    is_profile,
+    law_of,
+    variance_of,
+    without_gaps,
 )
 from recouple.inverse.recovery import Recovery, finish, grid_plan, settings_of
 from recouple.inverse.reference import (
     schroedinger,
 )
-from recouple.inverse.spread import Paths, contradiction, crosschecked, mixed_moments
+from recouple.inverse.spread import contradiction, crosschecked, mixed_moments, paths_of
 from recouple.marginal import (
     Empirical,
     Histogram,
     Marginal,
     NormalMixture,
-    as_marginal,
-    smoothed,
 )
 from recouple.plan import MixturePlan, Plan
 from recouple.progress import Progress, Tell, progress_callback
@@ -61,9 +63,6 @@ MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
 MOST_CORRELATION = 0.98  # of a reference
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
-FEWEST_SAMPLES = 50  # from which a variance's sampling error is known well enough to refute
-EXACT = 2e-4  # relative error of the moments of a law that counts as exact
-UNDER = 100.0  # times smaller: a penalty that shows what the chosen one holds back
 BINNED = 1e-4  # error of the mass of a spline that the shape of bins may make
 TORN = 1e-2  # standard error of a moment, where the snapshots contradict each other
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
@@ -167,7 +166,7 @@ def recover_plan_from_snapshots(
         raise ValueError(
             f"snapshots must be a sequence of samples or laws, got {type(snapshots).__name__}"
         )
-    if len(snapshots) > 0 and not _is_profile(snapshots[0]) and dimension_of(snapshots[0]) > 1:
+    if len(snapshots) > 0 and not is_profile(snapshots[0]) and dimension_of(snapshots[0]) > 1:
         return recover_gaussian_from_snapshots(times, snapshots, source=source, target=target)
     if len(np.unique(t)) != len(t) or len(t) < 2:
         raise ValueError(
@@ -206,7 +205,7 @@ def recover_plan_from_snapshots(
     laws: list[Marginal] = []
     for k in order:
         try:
-            laws.append(_law_of(snapshots[k]))
+            laws.append(law_of(snapshots[k]))
         except ValueError as error:
             raise ValueError(f"snapshots[{k}]: {error}") from None
 
@@ -248,7 +247,7 @@ def recover_plan_from_snapshots(
     elif reference != "product":
         problem = tied
     floor = np.repeat([_floor(law) for law in laws], options.splines)
-    torn = contradiction(_paths(order, t, laws, extra * np.sqrt(options.splines)))
+    torn = contradiction(paths_of(order, t, laws, extra * np.sqrt(options.splines)))
     if torn is not None:
         floor = np.maximum(floor, TORN**2)
 
@@ -322,9 +321,9 @@ def recover_plan_from_snapshots(
         away = 1.0 if correlation < 0 else -1.0
         if mixture is not None and mixture.correlation != correlation:
             away = float(np.sign(correlation - mixture.correlation))
-        doubted = np.clip(correlation + away * doubt, -MOST_CORRELATION, MOST_CORRELATION)
+        far = np.clip(correlation + away * doubt, -MOST_CORRELATION, MOST_CORRELATION)
         try:
-            other = _tied(problem, masses, float(doubted))
+            other = _tied(problem, masses, float(far))
             rival, _, ended, _ = descend(
                 other, path[-2:], variance + floor, False, bar.part(DESCENT)
             )
@@ -337,7 +336,7 @@ def recover_plan_from_snapshots(
     if chosen and status == "converged":
         tried = trials > 2 * len(FOLDS) and mixture is None
         try:
-            problem = _doubted(problem, path[-2:], variance + floor, t, laws if tried else None)
+            problem = doubted(problem, path[-2:], variance + floor, t, laws if tried else None)
         except KeyboardInterrupt:
             status = "interrupted"
             message = f"{message}; stopped on request: error bars lack that of the regularisation"
@@ -350,7 +349,7 @@ def recover_plan_from_snapshots(
     if sampled and bootstrap and status == "converged":
         sizes = [effective_size(law) for law in laws]
         try:
-            drawn = _replicas(problem, floor, sizes, extra, bootstrap, bar.part(replicas))
+            drawn = replicas_of(problem, floor, sizes, extra, bootstrap, bar.part(replicas))
             problem = replace(problem, replicas=drawn)
         except KeyboardInterrupt:
             status = "interrupted"
@@ -411,86 +410,10 @@ class _Bar:
                 self.told(self.total, self.total)
 
 
-def _law_of(snapshot: Any) -> Marginal:
-    """Return the law of a snapshot; of a profile whose masses are whole numbers, the counts."""
-    if not _is_profile(snapshot):
-        pair = isinstance(snapshot, tuple | list) and len(snapshot) == 2
-        if pair and any(map(np.ndim, snapshot)):
-            raise ValueError(
-                "it must be samples, a law, or a pair (edges, mass) with one more edge than "
-                f"masses, got two sequences of {np.size(snapshot[0])} and {np.size(snapshot[1])}"
-            )
-        return as_marginal(snapshot)
-    edges, mass = (real_array("edges or mass", part, ndim=1) for part in snapshot)
-    if len(edges) < len(mass):  # the order of np.histogram
-        edges, mass = mass, edges
-    rising = np.diff(edges) > 0
-    if not rising.all():
-        k = int(np.argmin(rising))
-        raise ValueError(
-            "a histogram is a pair (edges, mass) whose edges, the longer of the two, increase; "
-            f"got {edges[k]:g} then {edges[k + 1]:g} at index {k}"
-        )
-    if mass.min() < 0:
-        raise ValueError(f"the masses of a histogram must not be negative, got {mass.min():g}")
-    if mass.sum() > 1 and np.all(mass == np.rint(mass)):
-        return Counts(edges, mass)
-    area = float(mass @ np.diff(edges))
-    density = abs(area - 1) < 1e-9 < abs(float(mass.sum()) - 1)
-    return Histogram(edges, mass * np.diff(edges) if density else mass)
-
-
-def _is_profile(snapshot: Any) -> bool:
-    """Whether it is a pair (edges, mass) or (mass, edges)."""
-    if not (isinstance(snapshot, tuple | list) and len(snapshot) == 2):
-        return False
-    if not all(np.ndim(part) == 1 for part in snapshot):
-        return False
-    return abs(len(snapshot[0]) - len(snapshot[1])) == 1
-
-
 def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
     """Return the problem with the Schroedinger coupling of this correlation for a reference."""
     tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), correlation)
     return replace(problem, reference=frozen(np.ascontiguousarray(tied / tied.sum())))
-
-
-def _doubted(
-    problem: Problem,
-    path: FloatArray,
-    units: FloatArray,
-    t: FloatArray,
-    laws: Sequence[Marginal] | None,
-) -> Problem:
-    """Return the problem with what cross-validation cannot see of its choice in the error bars.
-
-    Marginals are predicted as well by plans that lean far more on the reference than the data
-    ask for. What a penalty UNDER times smaller moves, the tilt of the reference it shows, and what
-    a mixture for a reference makes of the data, where ``laws`` are given, are errors.
-    """
-    others: list[Problem] = []
-    dual = problem.dual()
-    penalty = problem.penalty / UNDER
-    decrement = decrement_for(problem.theta, penalty, TIGHT)
-    stage = dual.solve(problem.moments, penalty, decrement, 60, problem.threads, None)
-    least = problem.least_tilt
-    if stage.status == "converged":
-        free = replace(
-            problem,
-            theta=frozen(dual.theta),
-            penalty=frozen(penalty),
-            divergence=stage.divergence,
-            rival=None,
-        )
-        least = max(least, free.tilt)
-        others.append(free)
-    if laws is not None:
-        start = replace(problem, theta=frozen(np.zeros_like(problem.theta)), rival=None)
-        start = beside(start, mixture_of(t, laws, grid_plan(problem)), SHARES[1])
-        mixed, _, ended, _ = descend(start, path, units, False, None)
-        if ended == "converged":
-            others.append(mixed)
-    return replace(problem, others=tuple(others), least_tilt=least)
 
 
 def _per_moment(scores: FloatArray, problem: Problem) -> float:
@@ -507,7 +430,7 @@ def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]
     """
     if len(t) < 3:
         return 0.0, 1.0
-    found = [_variance(law) for law in laws]
+    found = [variance_of(law) for law in laws]
     variance = np.array([v for v, _ in found])
     error = np.array([e for _, e in found])
     scale = np.maximum(error, 1e-3 * max(error.max(), 1e-9 * variance.max()))
@@ -521,57 +444,6 @@ def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]
     drawn = variance + error * rng.normal(size=(200, len(t)))
     doubt = min(1.0, float(np.std([of(path) for path in drawn])))
     return float(np.clip(of(variance), -MOST_CORRELATION, MOST_CORRELATION)), doubt
-
-
-def _variance(law: Marginal) -> tuple[float, float]:
-    """Variance of a snapshot and its standard error; 0 for a law."""
-    square = float(law.std()) ** 2
-    if isinstance(law, Counts):
-        centres = 0.5 * (law.edges[1:] + law.edges[:-1]) - float(law.mean())
-        fourth = float(law.mass @ centres**4)
-        return square, float(np.sqrt(max(fourth - square**2, 0.0) / law.total))
-    if not isinstance(law, Empirical):
-        return square, 0.0
-    if len(law.values) < 3:
-        return square, square  # of two values the fourth moment is no help
-    share = float(np.sum(law.weights**2))
-    fourth = float(law.weights @ (law.values - float(law.mean())) ** 4)
-    return square / (1 - share), float(np.sqrt(max(fourth - square**2, 0.0) * share))
-
-
-def _paths(
-    order: NDArray[np.intp], t: FloatArray, laws: Sequence[Marginal], extra: FloatArray
-) -> Paths:
-    """Return means and variances with their errors: of sampling, of ``noise``, of a law's bins.
-
-    ``extra``: the standard error of all the mass in a range of splines.
-    """
-    mean = np.array([float(law.mean()) for law in laws])
-    variance, sampling = np.array([_variance(law) for law in laws]).T
-    std = np.sqrt(variance.max())
-    # A sample that came out narrow says too little of its error: no less than the usual share.
-    drawn = sampling > 0
-    if drawn.any():
-        usual = float(np.median(sampling[drawn] / variance[drawn]))
-        sampling[drawn] = np.maximum(sampling[drawn], usual * variance[drawn])
-    errors = np.zeros((2, len(laws)))
-    for k, law in enumerate(laws):
-        size = effective_size(law)
-        bin_width = float(np.diff(law.edges) @ law.mass) if isinstance(law, Histogram) else 0.0
-        if size is not None and size < FEWEST_SAMPLES:
-            errors[:, k] = np.inf
-            continue
-        # A smooth density falls across a bin: its mean is off by up to a tenth of it, its variance
-        # by a sixth of its square (Sheppard's correction, twice).
-        own = 0.0 if size is None else np.sqrt(variance[k] / size)
-        errors[0, k] = np.sqrt(own**2 + (EXACT * std) ** 2 + (0.1 * bin_width) ** 2)
-        errors[1, k] = np.sqrt(sampling[k] ** 2 + (EXACT * std**2) ** 2 + bin_width**4 / 36)
-    # Of independent errors of the mass over a range of ten standard deviations.
-    errors += extra * np.array([[10 / np.sqrt(12) * std], [100 / np.sqrt(80) * std**2]])
-    known = np.isfinite(errors[0])
-    return Paths(
-        order[known], t[known], mean[known], errors[0][known], variance[known], errors[1][known]
-    )
 
 
 def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str, str]:
@@ -588,68 +460,12 @@ def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str
     )
 
 
-def _replicas(
-    problem: Problem,
-    floor: FloatArray,
-    sizes: Sequence[int | None],
-    extra: FloatArray,
-    count: int,
-    progress: Tell | None = None,
-) -> FloatArray:
-    """Return theta fitted to snapshots drawn anew from the plan found: a parametric bootstrap."""
-    dual = problem.dual()
-    mass = dual.mass()
-    exact = dual.moments(problem.threads).reshape(len(sizes), -1)
-    x, y = (v.ravel() for v in np.meshgrid(problem.x0, problem.x1, indexing="ij"))
-    features = features_of(problem.times, problem.knots)
-    rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
-    found = []
-    for i in range(count):
-        if progress is not None:
-            progress(i, count, f"replica {i + 1}")
-        drawn = exact.copy()
-        for k, (t, f, n) in enumerate(zip(problem.times, features, sizes, strict=True)):
-            if n is not None:
-                counts = rng.multinomial(n, mass / mass.sum())
-                hit = counts > 0
-                drawn[k], _ = _core.spline_moments_of_samples(
-                    f, problem.degree, (1 - t) * x[hit] + t * y[hit], counts[hit] / n
-                )
-            drawn[k] += extra[k] * rng.normal(size=exact.shape[1])
-        dual.set_theta(problem.theta, problem.threads)
-        decrement = decrement_for(problem.theta, problem.penalty, LOOSE)
-        dual.solve(
-            np.ascontiguousarray(drawn.ravel()),
-            problem.penalty,
-            decrement,
-            60,
-            problem.threads,
-            None,
-        )
-        found.append(dual.theta)
-    return frozen(np.array(found))
-
-
 def _floor(law: Marginal) -> float:
     """Smallest variance credited to a moment: that of a feature which no sample met, or 1e-10."""
     if isinstance(law, Empirical):
         return float(np.sum(law.weights**2) ** 2)
     size = effective_size(law)
     return 1e-10 if size is None else 1 / size**2
-
-
-def _without_gaps(law: Histogram) -> Marginal:
-    """Return a histogram's law with a density everywhere, as an empty bin forbids any plan there.
-
-    Gaussian kernels as wide as a bin, or for counts Silverman's if wider, as in ``smooth_law``.
-    """
-    mean, std = float(law.mean()), float(law.std())
-    wide = float(np.diff(law.edges) @ law.mass)
-    size = effective_size(law)
-    bandwidth = max(wide, 0.0 if size is None else 0.9 * std * size**-0.2)
-    shrink = float(np.sqrt(max(0.0, 1 - (bandwidth / std) ** 2)))
-    centres = 0.5 * (law.edges[1:] + law.edges[:-1])
-    return smoothed(mean + shrink * (centres - mean), law.mass, bandwidth=bandwidth)
 
 
 def _end_law(
@@ -663,7 +479,7 @@ def _end_law(
     if at.size:
         law = laws[at[0]]
         if isinstance(law, Counts) or (isinstance(law, Histogram) and not law.mass.all()):
-            return _without_gaps(law)
+            return without_gaps(law)
         return smooth_law(f"the snapshot at t = {end}", law)
     # E X_t is linear in t and Var X_t quadratic: fit and extrapolate.
     means = np.array([float(law.mean()) for law in laws])

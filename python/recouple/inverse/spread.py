@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from recouple.arguments import FloatArray, frozen
 from recouple.inverse.errorbar import ErrorBar
-from recouple.inverse.held_out import effective_size
 from recouple.inverse.moment import MixedMoments, fit_path
-from recouple.marginal import Empirical, Marginal
+from recouple.inverse.profile import effective_size, variance_of
+from recouple.marginal import Empirical, Histogram, Marginal
 
 REFUTED = 6.0  # standard errors, beyond which a snapshot fits no plan together with the others
 ALIKE = 0.8  # of the largest deviation, from which a snapshot is named beside the worst
+FEWEST_SAMPLES = 50  # from which a variance's sampling error is known well enough to refute
+EXACT = 2e-4  # relative error of the moments of a law that counts as exact
 HIGHEST = 8  # order of the moments that are read
 PANELS = 4000  # of a law's support, for its moments
 ALLOWED = 2.0  # standard errors of a moment, up to which a plan's may differ from it
@@ -178,3 +180,38 @@ def crosschecked(
         for name, (value, error) in said.items()
     )
     return checked, f"by the moments of X_t alone: {words}"
+
+
+def paths_of(
+    order: NDArray[np.intp], t: FloatArray, laws: Sequence[Marginal], extra: FloatArray
+) -> Paths:
+    """Return means and variances with their errors: of sampling, of ``noise``, of a law's bins.
+
+    ``extra``: the standard error of all the mass in a range of splines.
+    """
+    mean = np.array([float(law.mean()) for law in laws])
+    variance, sampling = np.array([variance_of(law) for law in laws]).T
+    std = np.sqrt(variance.max())
+    # A sample that came out narrow says too little of its error: no less than the usual share.
+    drawn = sampling > 0
+    if drawn.any():
+        usual = float(np.median(sampling[drawn] / variance[drawn]))
+        sampling[drawn] = np.maximum(sampling[drawn], usual * variance[drawn])
+    errors = np.zeros((2, len(laws)))
+    for k, law in enumerate(laws):
+        size = effective_size(law)
+        bin_width = float(np.diff(law.edges) @ law.mass) if isinstance(law, Histogram) else 0.0
+        if size is not None and size < FEWEST_SAMPLES:
+            errors[:, k] = np.inf
+            continue
+        # A smooth density falls across a bin: its mean is off by up to a tenth of it, its variance
+        # by a sixth of its square (Sheppard's correction, twice).
+        own = 0.0 if size is None else np.sqrt(variance[k] / size)
+        errors[0, k] = np.sqrt(own**2 + (EXACT * std) ** 2 + (0.1 * bin_width) ** 2)
+        errors[1, k] = np.sqrt(sampling[k] ** 2 + (EXACT * std**2) ** 2 + bin_width**4 / 36)
+    # Of independent errors of the mass over a range of ten standard deviations.
+    errors += extra * np.array([[10 / np.sqrt(12) * std], [100 / np.sqrt(80) * std**2]])
+    known = np.isfinite(errors[0])
+    return Paths(
+        order[known], t[known], mean[known], errors[0][known], variance[known], errors[1][known]
+    )
