@@ -307,5 +307,5 @@ def test_error_bars_cover_skewed_plans_too() -> None:
         for k, f in enumerate(functions):
             low, high = rec.expectation(f).interval(0.9)
             inside[k] += low < truths[k] < high
-    # Of 30 runs these intervals cover .86 and more; by the chosen penalty's own errors .33 and .60.
+    # Of 30 runs these intervals cover .9 and more; by the chosen penalty's own errors .33 and .60.
     assert inside.min() >= 2

@@ -38,7 +38,7 @@ SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried bot
 LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
 WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
 PARTS = 4  # of a bin, for the variance of its samples' moments
-UNDER = 100.0  # times smaller: a penalty that shows what the chosen one holds back
+UNDER = 316.0  # times smaller: a penalty that shows what the chosen one holds back
 RESOLVED = 20  # directions, about, that a snapshot resolves
 
 
