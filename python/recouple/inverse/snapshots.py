@@ -136,7 +136,8 @@ def recover_plan_from_snapshots(
     -------
     Recovery
         With verdict "representative": finitely many times never determine a plan. Status
-        "inconsistent" names the snapshot that fits no plan together with the others.
+        "inconsistent" names the snapshots that fit no plan together with the others, before any
+        fit where it is their means or variances; "interrupted": Ctrl-C, and the best so far.
 
     Raises
     ------
