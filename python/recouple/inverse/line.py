@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from recouple.arguments import FloatArray, frozen, real_number, whole_number
 from recouple.field import VelocityField
+from recouple.inverse.crosscheck import finding, reaching, said_by
 from recouple.inverse.dual import (
     FAR,
     LARGEST_GRID,
@@ -25,8 +26,7 @@ from recouple.inverse.dual import (
     read_law,
     smooth_law,
 )
-from recouple.inverse.errorbar import ErrorBar
-from recouple.inverse.moment import MixedMoments, bernstein_fits
+from recouple.inverse.moment import bernstein_fits
 from recouple.inverse.noise import Level, freedom, told_by_ends, unit_shifts
 from recouple.inverse.recovery import (
     Recovery,
@@ -65,7 +65,6 @@ LEAST_UNIT = 1e-2  # of the penalty, where the field's error does not reach: at 
 # small beside X1 - X0, whose mean it is, is learned with an error that is a share of the latter.
 INCONSISTENT_FIELD, INCONSISTENT_SHARE, INCONSISTENT_ENDS = 0.3, 0.1, 0.1
 DOUBTFUL = 0.1  # field consistency above which a result says that a network's would be smaller
-APART_BY = 1e-3  # correlation by which grid and moments may always differ
 NOTICED = 0.02  # field consistency above which a plan that misses the field is worth a word
 GRID, MOST_GRID, COARSER = 96, 256, 16  # points a side by default, and at most for a narrow plan
 NO_GRID = "no grid resolves it: family='graph' or 'gaussian' may"
@@ -179,10 +178,8 @@ def recover_on_line(
             )
     elif ended != "converged":
         verdict, reason = "representative", "the work ended before the plan that fits was found"
-        if ended != "interrupted" and consistency > DOUBTFUL:
-            message += f"; {_doubt(consistency)}"
-    elif consistency > DOUBTFUL:
-        message += f"; {_doubt(consistency)}"
+    if ended in ("converged", "stalled", "failed") and consistency > DOUBTFUL:
+        message += f"; {_doubt(consistency, 2 * needed > options.grid)}"
     # What is known of a field is known beside the X1 - X0 that it is the mean of.
     scale = 1.0 if noise is not None else min(1.0, _share(speeds, recovered) / INCONSISTENT_SHARE)
     shown = told.value if noise is not None else min(1.0, told.value * scale)
@@ -217,51 +214,19 @@ def recover_on_line(
         *solution.evidence,
         f"relative error of {whose} about {shown:.1e}{' or more' * (shown == 1)}, {told.by}",
         f"the plan's own field differs by {consistency:.1e} of the field's size{warning}",
-        *_moments_alone(fits, rec.error_bars["correlation"]),
+        *finding(fits.correlation, rec.error_bars["correlation"]),
     )
-    bars = with_moments(rec.error_bars, fits)
+    bars = reaching(rec.error_bars, said_by(fits))
     return replace(
         rec, evidence=evidence, mixture=solution.mixture, mixed_moments=fits, error_bars=bars
     )
 
 
-def with_moments(bars: dict[str, ErrorBar], fits: MixedMoments) -> dict[str, ErrorBar]:
-    """Return error bars of the correlation and of mixed moments that reach the moments' own word.
-
-    These owe nothing to the reference or the grid: where both differ one of them is wrong.
-    """
-    told = {"correlation": fits.correlation}
-    powers = {"E[X0 X1]": (1, 1), "E[X0^2 X1]": (2, 1), "E[X0 X1^2]": (1, 2)}
-    told |= {k: float(fits.value[p]) for k, p in powers.items() if sum(p) < len(fits.value)}
-    found = dict(bars)
-    for name, value in told.items():
-        gap = float(bars[name].value) - value
-        if np.isfinite(gap):
-            found[name] = replace(bars[name], error=float(np.hypot(bars[name].error, gap)))
-    return found
-
-
-def _moments_alone(fits: MixedMoments, bar: ErrorBar) -> list[str]:
-    """Return what the moments of X_t alone say of the correlation."""
-    alone = fits.correlation
-    if np.isnan(alone):
-        return []
-    words = ""
-    if abs(alone) > 1:
-        words = ": impossible, the field and the laws do not go together"
-    elif abs(alone - bar.value) > max(FAR * bar.error, APART_BY):
-        words = (
-            f", {abs(alone - bar.value):.2g} from the plan's: the grid, or the regularisation, "
-            "loses something, and the error bars include it"
-        )
-    return [f"correlation {alone:.5g} by the moments of X_t alone{words}"]
-
-
-def _doubt(consistency: float) -> str:
+def _doubt(consistency: float, narrow: bool) -> str:
+    cause = "at the grid, too" if narrow else "at the laws of the ends, and at the field"
     return (
         f"the plan's own field is off by {consistency:.2g} of the field's size, that of a "
-        f"well-trained network by less than {DOUBTFUL:g}: look at the laws of the ends, and at the "
-        "field"
+        f"well-trained network by less than {DOUBTFUL:g}: look {cause}"
     )
 
 

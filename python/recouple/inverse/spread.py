@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recouple.arguments import FloatArray, frozen
+from recouple.inverse.crosscheck import POWERS, reaching, said_by
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.moment import MixedMoments, fit_path
 from recouple.inverse.profile import effective_size, variance_of
@@ -163,23 +164,18 @@ def mixed_moments(times: FloatArray, laws: Sequence[Marginal]) -> MixedMoments:
 def crosschecked(
     bars: dict[str, ErrorBar], mixed: MixedMoments, correlation: float, doubt: float
 ) -> tuple[dict[str, ErrorBar], str]:
-    """Return error bars that cover what the moments say beyond their own errors, and a finding."""
-    said = {"correlation": (correlation, doubt)}
-    for name, (i, j) in {"E[X0 X1]": (1, 1), "E[X0^2 X1]": (2, 1), "E[X0 X1^2]": (1, 2)}.items():
-        if i + j < len(mixed.condition):
-            said[name] = float(mixed.value[i, j]), float(mixed.error[i, j])
+    """Return error bars that reach what the moments say beyond their own errors, and a finding."""
+    said = said_by(mixed) | {"correlation": correlation}
     if "E[X0 X1]" not in said:
         return bars, ""
-    checked = dict(bars)
-    for name, (value, error) in said.items():
-        if np.isfinite(error):
-            beyond = max(0.0, abs(bars[name].value - value) - ALLOWED * error)
-            checked[name] = replace(bars[name], error=float(np.hypot(bars[name].error, beyond)))
+    errors = {name: float(mixed.error[POWERS[name]]) for name in said if name in POWERS}
+    errors["correlation"] = doubt
     words = ", ".join(
-        f"{name} {value:.4g}" + (f" +- {error:.1g}" if np.isfinite(error) else "")
-        for name, (value, error) in said.items()
+        f"{name} {value:.4g}" + (f" +- {errors[name]:.1g}" if np.isfinite(errors[name]) else "")
+        for name, value in said.items()
     )
-    return checked, f"by the moments of X_t alone: {words}"
+    allowed = {name: ALLOWED * error for name, error in errors.items()}
+    return reaching(bars, said, allowed), f"by the moments of X_t alone: {words}"
 
 
 def paths_of(
