@@ -167,3 +167,12 @@ def test_a_field_that_all_but_vanishes_has_no_silly_error() -> None:
     for rec in (alone, fitted):
         (line,) = (line for line in rec.evidence if "the plan's own field" in line)
         assert "a grid of 96 points resolves the plan no better" in line
+
+
+def test_a_component_that_the_grid_widens_is_named() -> None:
+    narrow, wide = [[1.0, 0.9993], [0.9993, 1.0]], [[0.2, 0.0], [0.0, 0.2]]
+    plan = rc.MixturePlan([0.5, 0.5], [[0.0, 0.0], [1.5, -1.5]], [narrow, wide])
+    rec = rc.recover_plan(rc.velocity_field(plan), plan.source, grid=64)
+    assert "hold 0.5 of the mass are narrower than a grid of 64 points" in rec.message
+    assert rec.mixture is not None
+    np.testing.assert_allclose(np.sort(rec.mixture.covs[:, 0, 1]), [0.0, 0.9993], atol=1e-3)

@@ -42,6 +42,7 @@ from recouple.inverse.reference import (
     reference_of,
     schroedinger,
     told_by_fit,
+    too_narrow,
 )
 from recouple.inverse.tracing import (
     LEVELS,
@@ -65,6 +66,7 @@ LEAST_UNIT = 1e-2  # of the penalty, where the field's error does not reach: at 
 # small beside X1 - X0, whose mean it is, is learned with an error that is a share of the latter.
 INCONSISTENT_FIELD, INCONSISTENT_SHARE, INCONSISTENT_ENDS = 0.3, 0.1, 0.1
 DOUBTFUL = 0.1  # field consistency above which a result says that a network's would be smaller
+SHOWN_WEIGHT = 0.01  # of components that the grid widens, above which that is said
 NOTICED = 0.02  # field consistency above which a plan that misses the field is worth a word
 GRID, MOST_GRID, COARSER = 96, 256, 16  # points a side by default, and at most for a narrow plan
 NO_GRID = "no grid resolves it: family='graph' or 'gaussian' may"
@@ -180,6 +182,12 @@ def recover_on_line(
         verdict, reason = "representative", "the work ended before the plan that fits was found"
     if ended in ("converged", "stalled", "failed") and consistency > DOUBTFUL:
         message += f"; {_doubt(consistency, 2 * needed > options.grid)}"
+    hidden = 0.0 if solution.mixture is None else too_narrow(solution.mixture, problem)
+    if ended == "converged" and hidden > SHOWN_WEIGHT:
+        message += (
+            f"; of the mixture fitted, in `mixture`, components that hold {hidden:.2g} of the mass "
+            f"are narrower than a grid of {options.grid} points shows: the plan has them wider"
+        )
     # What is known of a field is known beside the X1 - X0 that it is the mean of.
     scale = 1.0 if noise is not None else min(1.0, _share(speeds, recovered) / INCONSISTENT_SHARE)
     shown = told.value if noise is not None else min(1.0, told.value * scale)

@@ -130,6 +130,13 @@ def reference_of(mixture: MixturePlan, problem: Problem, share: float = FLOOR) -
     return np.ascontiguousarray(masses / masses.sum())
 
 
+def too_narrow(mixture: MixturePlan, problem: Problem) -> float:
+    """Return the weight of the components that the problem's grid widens."""
+    least = NARROW * np.array([x[1] - x[0] for x in (problem.x0, problem.x1)])
+    shortest = np.linalg.eigvalsh(mixture.covs / np.outer(least, least))[:, 0]
+    return float(mixture.weights[shortest < 1].sum())
+
+
 def reference_error(
     fit: CdfFit,
     times: FloatArray,
