@@ -447,10 +447,6 @@ def teachers(quick):
             )
 
 
-def corner(x, y):
-    return (x > 0.7) & (y < -0.7)
-
-
 def near(plan, x0, width, level):
     """Mean and quantile of X1 given X0 within a window, by quadrature on the density."""
     nodes, weights = np.polynomial.legendre.leggauss(24)
