@@ -196,6 +196,8 @@ def test_bad_input_is_named(rec: Any) -> None:
         rec.probability(x0=(1.0, 0.0))
     with pytest.raises(ValueError, match="x1 must be an interval"):
         rec.probability(x1=(0.0, np.nan))
+    with pytest.raises(ValueError, match="x0 must hold real numbers"):
+        rec.probability(x0=(1j, 2.0))
     with pytest.raises(ValueError, match="edges1 must be at least two increasing"):
         rec.density([0, 1], [1, 1])
     with pytest.raises(ValueError, match="x0 must lie where the plan has mass"):

@@ -31,6 +31,7 @@ LOOSE, TIGHT = 0.1, 1e-3
 LARGEST_GRID = 2048
 LARGEST_BLOCK = 2**24  # values of functionals on the grid at one time
 MOST_SPLINES = 80  # by default: finer than any data resolves, and the cost is cubic
+FEWEST_INTERVALS = 8  # between knots, by default: quadrature on fewer sees the cdfs to 1e-3 only
 NODES = 6  # Gauss-Legendre nodes per knot interval: exact for the splines against a quintic cdf
 
 
@@ -79,7 +80,7 @@ class Options:
         grid = whole_number("grid", grid, minimum=16, maximum=LARGEST_GRID)
         degree = whole_number("degree", degree, minimum=1, maximum=7)
         if splines is None:
-            splines = max(degree + 2, min(grid // grid_per_spline, MOST_SPLINES))
+            splines = max(degree + FEWEST_INTERVALS, min(grid // grid_per_spline, MOST_SPLINES))
         return cls(
             grid=grid,
             times=whole_number("times", times, minimum=2, maximum=1000),

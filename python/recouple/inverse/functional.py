@@ -132,7 +132,7 @@ def _windows(
 
 
 def _interval(name: str, side: ArrayLike) -> tuple[float, float]:
-    ends = np.asarray(side, np.float64)
+    ends = real_array(name, side, finite=False)
     if ends.shape != (2,) or not ends[0] < ends[1]:
         raise ValueError(f"{name} must be an interval (low, high) with low < high, got {side!r}")
     return float(ends[0]), float(ends[1])
