@@ -450,7 +450,8 @@ def test_the_correlation_of_snapshots_scatters_no_more_than_it_must() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         clouds = [(1 - t) * a + t * b for t in times for a, b in [plan.sample(500, rng)]]
-        rho, doubt = snapshots_module._correlation(times, [rc.Empirical(c) for c in clouds])
+        laws = [rc.Empirical(c) for c in clouds]
+        rho, doubt = snapshots_module._correlation(times, laws, np.zeros(len(times)))
         gaps.append((rho + 0.8) / doubt)
     # Fisher's information of the variances gives 40 normal scores: their size is 1 +- .11.
     assert 0.7 < np.sqrt(np.mean(np.square(gaps))) < 1.4
@@ -637,11 +638,16 @@ def test_a_source_that_is_nearly_right_is_doubted() -> None:
     assert "look at the laws of the ends" in rec.message
 
 
-def test_two_times_are_enough_to_be_asked_for() -> None:
+def test_two_times_show_no_plan_and_three_leave_it_room() -> None:
     plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.5, 1.0)
-    rec = rc.recover_plan(rc.velocity_field(plan), plan.source, times=2, grid=48, family="line")
-    assert rec.error_bars["correlation"].resolved < 0.1
-    assert not any("moments of X_t alone" in line for line in rec.evidence)
+    field = rc.velocity_field(plan)
+    for family in ("line", "auto"):
+        with pytest.raises(ValueError, match="times must be at least 3"):
+            rc.recover_plan(field, plan.source, times=2, family=family)
+    rec = rc.recover_plan(field, plan.source, times=3, grid=48, family="line")
+    assert rec.error_bars["correlation"].resolved > 0.99  # a moment of order 2
+    hidden = rec.expectation(lambda x, y: np.cos(3 * (x - y)))
+    assert abs(hidden.value - np.exp(-4.5)) < 2 * hidden.error
 
 
 def test_a_grid_grows_for_a_law_with_an_edge() -> None:

@@ -1,14 +1,17 @@
 """Snapshots and atoms: what is not there is not found, what does not fit is named."""
 
+import pickle
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import interpolate, stats
 
 import recouple as rc
 from recouple.inverse.atom import find_lines
 from recouple.inverse.held_out import replicas_of
+from recouple.inverse.profile import law_of
 from recouple.inverse.spread import contradiction, mixed_moments, paths_of
 
 CORRELATED = rc.GaussianPlan(0, 0, 1, 0.6, 1)
@@ -309,3 +312,60 @@ def test_error_bars_cover_skewed_plans_too() -> None:
             inside[k] += low < truths[k] < high
     # Of 30 runs these intervals cover .9 and more; by the chosen penalty's own errors .33 and .60.
     assert inside.min() >= 2
+
+
+@pytest.mark.parametrize("bins", [16, 32])
+def test_bins_stand_for_a_smooth_law(bins: int) -> None:
+    plan = rc.GaussianPlan(0.0, 0.0, 1.0, -0.6, 1.0)
+    times, edges = np.linspace(0, 1, 9), np.linspace(-4, 4, bins + 1)
+    masses = [np.diff(plan.marginal(t).cdf(edges)) for t in times]
+    exact = rc.recover_plan_from_snapshots(times, [(edges, m) for m in masses], grid=48)
+    assert exact.status == "converged"
+    rng = np.random.default_rng(0)
+    pairs = [plan.sample(100_000, rng) for _ in times]
+    clouds = [np.clip((1 - t) * a + t * b, -4, 4) for t, (a, b) in zip(times, pairs, strict=True)]
+    seen = [(edges, np.histogram(x, edges)[0]) for x in clouds]
+    counts = rc.recover_plan_from_snapshots(times, seen, grid=48, bootstrap=0)
+    for rec in (exact, counts):
+        bar = rec.error_bars["correlation"]
+        # Even masses within bins of h = .5 had added h^2 / 6 to the covariance: -.6 became -.54.
+        assert abs(bar.value + 0.6) < 0.02
+        assert abs(bar.value + 0.6) < 3 * bar.error
+
+
+def test_a_binned_law_keeps_its_masses_and_pickles() -> None:
+    edges, mass = np.array([0.0, 1.0, 1.5, 3.0, 4.0]), np.array([1.0, 3.0, 0.0, 4.0])
+    law: Any = law_of((edges, mass))
+    whole = interpolate.PchipInterpolator(edges, np.append(0, np.cumsum(mass)) / 8)
+    np.testing.assert_allclose(law.cdf(law.edges), whole(law.edges), atol=1e-14)
+    np.testing.assert_allclose(np.diff(law.cdf(edges)), mass / 8, atol=1e-15)
+    again: Any = pickle.loads(pickle.dumps(law))
+    assert type(again) is type(law)
+    np.testing.assert_allclose(again.mass, law.mass, atol=1e-16)
+    fine = law_of((np.linspace(-5, 5, 41), np.diff(rc.Normal(0, 1).cdf(np.linspace(-5, 5, 41)))))
+    assert float(fine.std()) ** 2 == pytest.approx(1, abs=1e-3)  # h^2 / 12 were 5e-3
+    assert pickle.loads(pickle.dumps(fine)).std() == pytest.approx(fine.std(), rel=1e-14)
+    density = law_of((np.array([0.0, 0.25, 0.5]), np.array([1.0, 3.0])))  # its area is 1
+    np.testing.assert_allclose(density.cdf(0.25), 0.25)
+
+
+def test_very_many_counts_are_counts() -> None:
+    plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.5, 1.0)
+    times, edges = np.linspace(0, 1, 5), np.linspace(-5, 5, 61)
+    for total in (3e9, 2e19):
+        seen = [(edges, np.rint(total * np.diff(plan.marginal(t).cdf(edges)))) for t in times]
+        rec = rc.recover_plan_from_snapshots(times, seen, grid=48, bootstrap=0)
+        assert rec.plan.correlation == pytest.approx(0.5, abs=0.01)
+
+
+def test_moments_of_laws_know_their_errors_and_their_tails() -> None:
+    plan = rc.GaussianPlan(0.0, 0.0, 1.0, 0.995, 1.0)
+    times = np.linspace(0, 1, 5)
+    rec = rc.recover_plan_from_snapshots(times, [plan.marginal(t) for t in times], grid=48)
+    assert any("correlation 0.995" in line for line in rec.evidence)  # not clipped
+    assert np.isfinite(rec.moments(2).error[:3, 0]).all()
+    heavy = stats.lognorm(1.5)
+    laws = [rc.as_marginal(stats.lognorm(1.5, scale=1 + t)) for t in times]
+    found = mixed_moments(times, laws)
+    assert found.value[1, 0] == pytest.approx(heavy.mean(), rel=1e-6)
+    assert found.value[1, 1] == pytest.approx(2 * heavy.moment(2), rel=1e-2)

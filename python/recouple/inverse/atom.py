@@ -174,6 +174,8 @@ def find_lines(times: FloatArray, laws: Sequence[Marginal]) -> Lines | None:
     start, end = clouds.line(clouds.x[clouds.first], clouds.x[clouds.last][partner])
     for _ in range(2):
         held = _held(clouds, start, end)
+        if not np.isfinite(held.place).all():  # a line that only crumbs are left for
+            return None
         start, end, residual = _fitted(clouds.times, held.place)
     free = n * (len(times) - 2)
     scatter = max(float(np.sqrt(np.sum(residual**2) / free)), 1e-12 * width)
@@ -270,7 +272,8 @@ def _held(clouds: _Clouds, start: FloatArray, end: FloatArray) -> _Held:
         real = width > SAME * weights[line]
         line, atom, width = line[real], atom[real], width[real]
         total = np.bincount(line, weights=width, minlength=n)
-        place[k] = np.bincount(line, weights=width * x[atom], minlength=n) / total
+        with np.errstate(invalid="ignore"):
+            place[k] = np.bincount(line, weights=width * x[atom], minlength=n) / total
         np.maximum.at(farthest[k], line, np.abs(x[atom] - at[line]))
         owned: list[set[int]] = [set() for _ in range(n)]
         for i, a in zip(line, atom, strict=True):

@@ -108,7 +108,7 @@ class Graph:
         And what a diffusion would that may be there.
         """
         weights, start, end = self.weights, self.start, self.end
-        scale = np.sqrt(weights @ (start - weights @ start) ** 2)
+        scale = np.sqrt(weights @ (start - weights @ start) ** 2) or 1.0
         rng = np.random.default_rng(0)
         waves = rng.normal(size=WAVES) / (LENGTH * scale)
         angle = np.outer(waves, start)

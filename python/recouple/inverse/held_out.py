@@ -37,6 +37,7 @@ GIVEN_UP = 1.5  # times the least held-out error: smaller penalties only fit the
 SHARES = (1e-6, 0.3)  # of the Schroedinger coupling beside a mixture, tried both
 LEVELS = (np.arange(60) + 0.5) / 60  # of the quantiles that a mixture is fitted to
 WIDTHS = np.arange(1, 17) / 2  # least width of a component, in grid spacings, from narrow to wide
+MOST_SPLIT = 10**9  # counts that are split into halves of one size
 PARTS = 4  # of a bin, for the variance of its samples' moments
 UNDER = 316.0  # times smaller: a penalty that shows what the chosen one holds back
 RESOLVED = 20  # directions, about, that a snapshot resolves
@@ -60,9 +61,13 @@ def held_out_scores(
     rng = np.random.default_rng(0)  # the split, not the data: fixed, so that results repeat
     for law in laws:
         if isinstance(law, Counts) and law.total > 3:
-            first = rng.multivariate_hypergeometric(law.counts, law.total // 2, method="marginals")
-            halves[0].append(Counts(law.edges, first))
-            halves[1].append(Counts(law.edges, law.counts - first))
+            if law.total < MOST_SPLIT:
+                half = law.total // 2
+                first = rng.multivariate_hypergeometric(law.counts, half, method="marginals")
+            else:
+                first = rng.binomial(law.counts, 0.5)
+            halves[0].append(Counts(law.bins, first))
+            halves[1].append(Counts(law.bins, law.counts - first))
             continue
         if not isinstance(law, Empirical) or len(law.values) < 4:
             halves[0].append(law)

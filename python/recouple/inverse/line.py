@@ -98,6 +98,7 @@ def recover_on_line(
 ) -> Recovery:
     """Recover a plan on the line on a grid, by the entropic dual; see ``recover_plan``."""
     choices: Any = (times, splines, degree, regularization, tail, num_threads)
+    whole_number("times", times, minimum=3)  # two show the ends alone
     options = Options.checked(GRID if grid is None else grid, *choices, grid_per_spline=2)
     steps = whole_number("steps", steps, minimum=1)
     if noise is not None:
@@ -151,6 +152,8 @@ def recover_on_line(
         data.moments,
         np.zeros(data.moments.size),
     )
+    # Few times may agree with a wrong reference; each more leaves it half the room.
+    problem = replace(problem, least_tilt=2.0 ** (2 - len(layout.times)))
     if noise:
         problem = replace(problem, common=frozen(np.sqrt(SHARED) * errors.level * left))
     solution = _solve_from(reference, problem, data, layout, options, errors, callback)
@@ -183,7 +186,7 @@ def recover_on_line(
     if ended in ("converged", "stalled", "failed") and consistency > DOUBTFUL:
         message += f"; {_doubt(consistency, 2 * needed > options.grid)}"
     hidden = 0.0 if solution.mixture is None else too_narrow(solution.mixture, problem)
-    if ended == "converged" and hidden > SHOWN_WEIGHT:
+    if ended == "converged" and solution.reference == "mixture" and hidden > SHOWN_WEIGHT:
         message += (
             f"; of the mixture fitted, in `mixture`, components that hold {hidden:.2g} of the mass "
             f"are narrower than a grid of {options.grid} points shows: the plan has them wider"

@@ -124,8 +124,10 @@ def _about_zero(
     beyond = np.add.outer(np.arange(n), np.arange(n)) >= n
     raw = to0 @ np.where(beyond, 0.0, value) @ to1.T
     # Errors of one order are correlated, those of different orders are not known to be.
-    raw_error = np.abs(to0) @ np.where(beyond, 0.0, error) @ np.abs(to1).T
-    raw[beyond] = raw_error[beyond] = np.nan
+    unknown = np.isnan(error)
+    raw_error = np.abs(to0) @ np.where(unknown, 0.0, error) @ np.abs(to1).T
+    raw[beyond] = np.nan
+    raw_error[unknown] = np.nan
     return raw, raw_error
 
 

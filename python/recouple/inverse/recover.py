@@ -85,7 +85,8 @@ def recover_plan(
         beside the reach of their ends (correlation near 1, long tails); this and the options down
         to ``steps`` are those of the line.
     times : int
-        Number K of times, equally spaced in the angle at which X_t views the standardised plan.
+        Number K of times, at least 3, equally spaced in the angle at which X_t views the
+        standardised plan.
     splines, degree : int
         B-splines per time (default N/2) and their degree (1 to 7).
     reference : {"auto", "product", "schroedinger", "mixture"} or plan
@@ -118,8 +119,8 @@ def recover_plan(
     tail : float
         Probability left out at either side of either marginal.
     steps : int
-        Steps of RK4 for tracing: 96, with an error of about 1e-8 on smooth fields, and up to 1000
-        for a plan that is all but a map.
+        Steps of RK4 for tracing: 96, with an error of about 1e-8 on smooth fields; where family
+        "auto" finds a plan that is all but a map, up to 1000.
     num_threads : int, optional
         Result independent of it.
     progress : bool or callable, optional

@@ -38,9 +38,10 @@ from recouple.inverse.held_out import (
     snapshot_moments,
 )
 from recouple.inverse.profile import (
+    Binned,
     Counts,
     effective_size,
-    is_profile,
+    is_pair,
     law_of,
     variance_of,
     without_gaps,
@@ -63,7 +64,7 @@ MOST_TIME = 10.0
 INCONSISTENT = 5.0  # standard errors, in the mean over a snapshot's moments
 MOST_CORRELATION = 0.98  # of a reference
 REFERENCES = ("auto", "product", "schroedinger", "mixture")
-BINNED = 1e-4  # error of the mass of a spline that the shape of bins may make
+RANGE = 100 / np.sqrt(80)  # of errors over ten standard deviations, of a variance
 TORN = 1e-2  # standard error of a moment, where the snapshots contradict each other
 MARGIN = 0.01  # of the held-out error that a mixture must save: the coupling is the simpler of both
 FEWEST = 5  # snapshots, for a mixture to be tried
@@ -167,7 +168,7 @@ def recover_plan_from_snapshots(
         raise ValueError(
             f"snapshots must be a sequence of samples or laws, got {type(snapshots).__name__}"
         )
-    if len(snapshots) > 0 and not is_profile(snapshots[0]) and dimension_of(snapshots[0]) > 1:
+    if len(snapshots) > 0 and not is_pair(snapshots[0]) and dimension_of(snapshots[0]) > 1:
         return recover_gaussian_from_snapshots(times, snapshots, source=source, target=target)
     if len(np.unique(t)) != len(t) or len(t) < 2:
         raise ValueError(
@@ -236,11 +237,15 @@ def recover_plan_from_snapshots(
     masses = np.outer(grid_masses("source", ends[0], x0), grid_masses("target", ends[1], x1))
     knots = knots_over(t, box0, box1, options)
     moments, variance = snapshot_moments(features_of(t, knots), options.degree, laws)
-    variance = variance + np.repeat(extra**2, options.splines)
+    shape = np.array([law.error if isinstance(law, Binned) else 0.0 for law in laws])
+    variance = variance + np.repeat(extra**2 + shape**2, options.splines)
     problem = Problem.of(x0, x1, masses, t, knots, options, moments, variance)
     # Few snapshots may agree with a wrong reference; each more leaves it half the room.
     problem = replace(problem, least_tilt=2.0 ** (2 - len(t)))
-    correlation, doubt = _correlation(t, laws)
+    paths = paths_of(order, t, laws, extra * np.sqrt(options.splines))
+    # Errors of the mass in a range of ten standard deviations, which those of samples are not.
+    spread = extra * np.sqrt(options.splines) * RANGE * max(float(law.std()) ** 2 for law in laws)
+    correlation, doubt = _correlation(t, laws, spread)
     alone = mixed_moments(t, laws)
     tied = _tied(problem, masses, correlation)
     if isinstance(reference, Plan):
@@ -248,7 +253,7 @@ def recover_plan_from_snapshots(
     elif reference != "product":
         problem = tied
     floor = np.repeat([_floor(law) for law in laws], options.splines)
-    torn = contradiction(paths_of(order, t, laws, extra * np.sqrt(options.splines)))
+    torn = contradiction(paths)
     if torn is not None:
         floor = np.maximum(floor, TORN**2)
 
@@ -264,7 +269,7 @@ def recover_plan_from_snapshots(
     evidence: tuple[str, ...] = ()
     mixture: MixturePlan | None = None
     share = SHARES[0]
-    exact = noise is None and any(type(law) is Histogram for law in laws)
+    exact = noise is None and any(type(law) in (Binned, Histogram) for law in laws)
     stopped = ""  # where the work was, when it was stopped with a plan at hand
     if options.regularization is not None:
         above = FOLDS[options.regularization < FOLDS]
@@ -346,7 +351,7 @@ def recover_plan_from_snapshots(
         status = "interrupted" if status == "interrupted" else "inconsistent"
         message = f"no plan fits all snapshots: {torn}; the plan is the nearest{ended}"
     elif status == "converged" and (sampled or exact):
-        status, message = _consistency(problem, np.maximum(floor, BINNED**2), message)
+        status, message = _consistency(problem, floor, message)
     if sampled and bootstrap and status == "converged":
         sizes = [effective_size(law) for law in laws]
         try:
@@ -377,7 +382,7 @@ def recover_plan_from_snapshots(
         rec = finish(problem, history, "interrupted", message, **rest)
     bars = rec.error_bars
     if torn is None:
-        bars, finding = crosschecked(bars, alone, correlation, doubt)
+        bars, finding = crosschecked(bars, alone, correlation, doubt, bool(extra.any()))
         evidence += (finding,) if finding else ()
     bar.end(rec.status)
     return replace(rec, evidence=evidence, mixture=mixture, mixed_moments=alone, error_bars=bars)
@@ -413,7 +418,8 @@ class _Bar:
 
 def _tied(problem: Problem, masses: FloatArray, correlation: float) -> Problem:
     """Return the problem with the Schroedinger coupling of this correlation for a reference."""
-    tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), correlation)
+    within = float(np.clip(correlation, -MOST_CORRELATION, MOST_CORRELATION))
+    tied = schroedinger(masses.sum(axis=1), masses.sum(axis=0), within)
     return replace(problem, reference=frozen(np.ascontiguousarray(tied / tied.sum())))
 
 
@@ -422,18 +428,20 @@ def _per_moment(scores: FloatArray, problem: Problem) -> float:
     return float(np.sqrt(scores.min() / (2 * problem.moments.size)))
 
 
-def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]:
+def _correlation(
+    t: FloatArray, laws: Sequence[Marginal], spread: FloatArray
+) -> tuple[float, float]:
     """Correlation of the ends from the variances of X_t, and its standard error.
 
     Var X_t = (1-t)^2 Var X0 + 2 t (1-t) Cov(X0, X1) + t^2 Var X1, by least squares weighted by the
-    sampling error of each variance: for normal plans as good as any estimator. Fewer than three
-    times tell nothing: 0 with an error of 1.
+    sampling error of each variance, and by ``spread``, what other errors it has: for normal plans
+    as good as any estimator. Fewer than three times tell nothing: 0 with an error of 1.
     """
     if len(t) < 3:
         return 0.0, 1.0
     found = [variance_of(law) for law in laws]
     variance = np.array([v for v, _ in found])
-    error = np.array([e for _, e in found])
+    error = np.hypot([e for _, e in found], spread)
     scale = np.maximum(error, 1e-3 * max(error.max(), 1e-9 * variance.max()))
     basis = np.column_stack([(1 - t) ** 2, 2 * t * (1 - t), t**2]) / scale[:, None]
 
@@ -444,7 +452,7 @@ def _correlation(t: FloatArray, laws: Sequence[Marginal]) -> tuple[float, float]
     rng = np.random.default_rng(0)  # of the draws, not of the data: fixed, so that results repeat
     drawn = variance + error * rng.normal(size=(200, len(t)))
     doubt = min(1.0, float(np.std([of(path) for path in drawn])))
-    return float(np.clip(of(variance), -MOST_CORRELATION, MOST_CORRELATION)), doubt
+    return of(variance), doubt
 
 
 def _consistency(problem: Problem, floor: FloatArray, message: str) -> tuple[str, str]:

@@ -12,15 +12,16 @@ from recouple.arguments import FloatArray, frozen
 from recouple.inverse.crosscheck import POWERS, reaching, said_by
 from recouple.inverse.errorbar import ErrorBar
 from recouple.inverse.moment import MixedMoments, fit_path
-from recouple.inverse.profile import effective_size, variance_of
-from recouple.marginal import Empirical, Histogram, Marginal
+from recouple.inverse.profile import Binned, effective_size, variance_of
+from recouple.marginal import Empirical, Marginal, Normal
 
 REFUTED = 6.0  # standard errors, beyond which a snapshot fits no plan together with the others
 ALIKE = 0.8  # of the largest deviation, from which a snapshot is named beside the worst
 FEWEST_SAMPLES = 50  # from which a variance's sampling error is known well enough to refute
 EXACT = 2e-4  # relative error of the moments of a law that counts as exact
 HIGHEST = 8  # order of the moments that are read
-PANELS = 4000  # of a law's support, for its moments
+PANELS = 4000  # of the normal scores of a law, for its moments
+REACH = 7.5  # of these scores
 ALLOWED = 2.0  # standard errors of a moment, up to which a plan's may differ from it
 NAMED = 4  # snapshots, at most, that a message names
 
@@ -136,9 +137,9 @@ def mixed_moments(times: FloatArray, laws: Sequence[Marginal]) -> MixedMoments:
         if isinstance(law, Empirical):
             values, mass = law.values, law.weights
         else:
-            low, high = law.ppf(np.array([1e-10, 1 - 1e-10]))
-            edges = np.linspace(low, high, PANELS + 1)
-            values, mass = 0.5 * (edges[1:] + edges[:-1]), np.diff(np.asarray(law.cdf(edges)))
+            # Even steps of the normal score: as fine in heavy tails as in the middle.
+            score = np.linspace(-REACH, REACH, PANELS + 1)
+            values, mass = law.ppf(Normal(0.0, 1.0).cdf(score)), np.exp(-0.5 * score**2)
             mass = mass / mass.sum()
         raised = (values - start - slope * t)[:, None] ** powers
         path.append(mass @ raised)
@@ -162,9 +163,16 @@ def mixed_moments(times: FloatArray, laws: Sequence[Marginal]) -> MixedMoments:
 
 
 def crosschecked(
-    bars: dict[str, ErrorBar], mixed: MixedMoments, correlation: float, doubt: float
+    bars: dict[str, ErrorBar],
+    mixed: MixedMoments,
+    correlation: float,
+    doubt: float,
+    noisy: bool,
 ) -> tuple[dict[str, ErrorBar], str]:
-    """Return error bars that reach what the moments say beyond their own errors, and a finding."""
+    """Return error bars that reach what the moments say beyond their own errors, and a finding.
+
+    Of masses with a noise of their own (``noisy``) only the correlation's error is known.
+    """
     said = said_by(mixed) | {"correlation": correlation}
     if "E[X0 X1]" not in said:
         return bars, ""
@@ -175,6 +183,9 @@ def crosschecked(
         for name, value in said.items()
     )
     allowed = {name: ALLOWED * error for name, error in errors.items()}
+    if noisy:
+        said = {"correlation": correlation}
+        words = f"correlation {correlation:.4g} +- {doubt:.1g}"
     return reaching(bars, said, allowed), f"by the moments of X_t alone: {words}"
 
 
@@ -196,7 +207,7 @@ def paths_of(
     errors = np.zeros((2, len(laws)))
     for k, law in enumerate(laws):
         size = effective_size(law)
-        bin_width = float(np.diff(law.edges) @ law.mass) if isinstance(law, Histogram) else 0.0
+        bin_width = law.width if isinstance(law, Binned) else 0.0
         if size is not None and size < FEWEST_SAMPLES:
             errors[:, k] = np.inf
             continue
