@@ -303,7 +303,7 @@ def test_error_bars_cover_skewed_plans_too() -> None:
     functions: Any = (lambda x, y: x * x * y, lambda x, y: np.cos(2 * (x - y)))
     truths = [np.mean(f(*skewed(1_000_000, np.random.default_rng(99)))) for f in functions]
     inside = np.zeros(2)
-    for seed in range(3):
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         seen = [(1 - t) * a + t * b for t in times for a, b in [skewed(2000, rng)]]
         rec = rc.recover_plan_from_snapshots(times, seen, grid=32, bootstrap=0)
@@ -311,7 +311,7 @@ def test_error_bars_cover_skewed_plans_too() -> None:
             low, high = rec.expectation(f).interval(0.9)
             inside[k] += low < truths[k] < high
     # Of 30 runs these intervals cover .9 and more; by the chosen penalty's own errors .33 and .60.
-    assert inside.min() >= 2
+    assert inside.min() >= 3
 
 
 @pytest.mark.parametrize("bins", [16, 32])
