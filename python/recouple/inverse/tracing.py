@@ -61,15 +61,15 @@ def trajectories(
     levels = np.concatenate([TAILS, 1 - TAILS, [options.tail, 1 - options.tail], LEVELS])
     start = source.ppf(levels)
     _check_values(field, np.zeros(1), [start])
-    ratio = 1.0
+    ratio, times = 1.0, np.array([0.0, 1.0])
     for _ in range(MOST_SWEEPS):
-        times = even_times(options.times, ratio)
         groups = [start] + [start[:0]] * (len(times) - 1)
-        end = _sweep(field, times, groups, steps, options.threads)[0]
+        end = _sweep(field, times, groups, steps, options.threads, len(times) - 1)[0]
         before, ratio = ratio, float(np.std(end[8:]) / np.std(start[8:]))
         # Of unlike spreads most of the path lies in a corner of [0, 1], where the steps must be.
         if ratio == 0 or 1 / FINER < ratio / before < FINER:
             break
+        times = even_times(options.times, ratio)
     return start, end
 
 
@@ -117,7 +117,7 @@ def data_of(
     half = 0.5 * (layout.x1[1] - layout.x1[0])
     edges = np.concatenate([layout.x1 - half, [layout.x1[-1] + half]])
     last = np.concatenate([nodes[-1], edges])
-    at0 = _sweep(field, times[::-1], [last, *nodes[-2::-1]], steps, threads)[::-1]
+    at0 = _sweep(field, times[::-1], [last, *nodes[-2::-1]], steps, threads, len(times) - 1)[::-1]
     at0[-1], edges = np.split(at0[-1], [len(nodes[-1])])
     cdf0 = [source.cdf(x) for x in at0]
     from0 = moments_of(layout, options, cdf0)
@@ -126,7 +126,7 @@ def data_of(
         mass1 = _cell_masses(source.cdf(edges), source.sf(edges))
         return Data(mass0, mass1, from0, cdf0, None)
 
-    cdf1 = [target.cdf(x) for x in _sweep(field, times, nodes, steps, threads)]
+    cdf1 = [target.cdf(x) for x in _sweep(field, times, nodes, steps, threads, len(times) - 1)]
     # Errors grow along the way: each end counts by the other's squared distance, for which the
     # angle stands at which X_t looks at the standardised plan.
     share = np.cos(np.linspace(0, np.pi / 2, len(times))) ** 2
@@ -163,15 +163,17 @@ def _sweep(
     groups: Sequence[FloatArray],
     steps: int,
     threads: int,
+    views: int,
 ) -> list[FloatArray]:
     """Carry the points of each time along the flow to the last of ``times``.
 
-    All points in flight share their time, so a step is one call of the field. The times share the
-    ``steps`` alike, and by their length where that is more.
+    All points in flight share their time, so a step is one call of the field. Steps are shared by
+    length, but no interval of ``views`` gets fewer than the shortest for ends of equal spread:
+    where the spreads differ most of the turn is in short ones.
     """
     moving = groups[0]
     for before, after, joining in zip(times[:-1], times[1:], groups[1:], strict=True):
-        share = max(abs(after - before), 1 / (len(times) - 1))
+        share = max(abs(after - before), np.pi / 4 / views)
         some = max(1, int(np.ceil(steps * share - 1e-9)))
         left = moving
         moving = integrate(
@@ -189,11 +191,11 @@ def along(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the trajectories from x at the layout's times, and the field along them."""
     paths, speeds = [], []
-    share = max(1, -(-steps // (len(layout.times) - 1)))
+    views = len(layout.times) - 1
     for before, t in zip([0.0, *layout.times[:-1]], layout.times, strict=True):
         if t > before:
-            some = max(share, int(np.ceil(steps * (t - before))))
-            x = _sweep(field, np.array([before, t]), [x, x[:0]], some, options.threads)[0]
+            span = np.array([before, t])
+            x = _sweep(field, span, [x, x[:0]], steps, options.threads, views)[0]
         paths.append(x)
         speeds.append(field(float(t), x))
     return np.array(paths), np.array(speeds)
