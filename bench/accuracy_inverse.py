@@ -124,10 +124,10 @@ def exact_engel(quick):
 def random_mixtures(quick):
     # The product reference shows what the data say of the wedge: an exact field can be followed
     # far below the default end of the path, if the box leaves out less than that.
-    far = {"family": "line", "grid": 96, "tail": 1e-9, "steps": 192, "regularization": 1e-11}
+    far = {"family": "line", "tail": 1e-9, "steps": 192, "regularization": 1e-12}
     for name, options, middle, most in (
         ("product reference, defaults", {"family": "line"}, 0.03, 0.07),
-        ("product reference, followed to 1e-11", far, 0.03, 0.07),
+        ("product reference, followed to 1e-12", far, 0.03, 0.07),
         ("auto", {"family": "auto"}, 0.01, 0.03),
     ):
         found = []

@@ -143,9 +143,10 @@ def recover_plan(
     -----
     Accuracy from exact fields, total variation: below 1e-3 on Gaussian plans of correlation up to
     0.95 (6e-3 at 0.99), 0.02 on crossing ridges of correlation +-0.95. A field known to rounding
-    shows more of what hides: ``regularization=1e-11, tail=1e-9, steps=192``. Cost: O(N^2 K^2) and
-    O((K M)^3) a Newton step, about 50 steps: some 4 s at the defaults on one core, half of which
-    goes into the mixture.
+    shows more of what hides, at ten times the cost:
+    ``grid=128, regularization=1e-12, tail=1e-9, steps=192``. Cost: O(N^2 K^2) and O((K M)^3) a
+    Newton step, about 50 steps: some 4 s at the defaults on one core, half of which goes into the
+    mixture.
 
     Source: Korotin & Pammer (2025) for the problem and its uniqueness; the edge tracing, the
     spline moments and the dual are this package's, in the tradition of maximum-entropy tomography
