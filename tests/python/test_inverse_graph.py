@@ -11,27 +11,14 @@ import pytest
 from scipy import stats
 
 import recouple as rc
+from line_plans import THREE, rough
 from recouple.inverse.graph import find_graph, graph_of, recover_graph
-from recouple.inverse.noise import DURATION, LENGTH
 from recouple.inverse.straight import diffusions, spreads
 
 NORMAL = rc.Normal(0, 1)
 NARROWED = rc.monotone_plan(NORMAL, rc.Normal(0.3, 0.7))
 FOLDED = rc.monotone_plan(NORMAL, rc.Normal(0.3, 0.7), decreasing=True)
 APART = rc.MixturePlan([0.3, 0.7], [[-20, -20], [20, 20]], [0.25 * np.eye(2)] * 2)
-
-
-def rough(plan: Any, level: float, seed: int) -> Any:
-    """The plan's field with a smooth random relative error."""
-    rng = np.random.default_rng(seed)
-    waves = rng.normal(size=(40, 2)) / np.array([DURATION, LENGTH])
-    phase = rng.uniform(0, 2 * np.pi, 40)
-
-    def field(t: Any, x: Any) -> Any:
-        angle = waves[:, :1] * t + waves[:, 1:] * x + phase[:, None]
-        return plan.velocity(t, x) * (1 + level * np.sqrt(2 / 40) * np.cos(angle).sum(axis=0))
-
-    return rc.as_field(field)
 
 
 @pytest.mark.parametrize("rho", [-0.9996, -0.95, -0.3, 0.0, 0.7, 0.9996])
@@ -226,3 +213,66 @@ def test_atoms_that_spread_ask_for_a_density() -> None:
     assert rec.family == "line"
     assert rec.verdict == "representative"
     assert "give the source a density" in rec.message
+
+
+@pytest.mark.parametrize("decreasing", [False, True])
+@pytest.mark.parametrize("level", [0.0, 0.03])
+def test_a_map_is_recognised_and_read_off_one_end(decreasing: bool, level: float) -> None:
+    # The paths of the decreasing map meet at t = 1 / 1.7, between the steps of the tracing.
+    truth = rc.monotone_plan(rc.Normal(0, 1), rc.Normal(0.3, 0.7), decreasing=decreasing)
+    rec = rc.recover_plan(rough(truth, level, 1), truth.source, truth.target)
+    assert rec.family == "graph"
+    # Rearranged onto the target, a monotone map has no error left.
+    np.testing.assert_allclose(rec.plan.cov, truth.cov, atol=1e-12)
+    assert "function of X0" in rec.reason
+
+
+def test_plans_near_a_map_are_not_called_one() -> None:
+    for rho in (-0.95, 0.95):
+        plan = rc.GaussianPlan(0, 0, 1, rho, 1)
+        for target in (None, plan.target):
+            rec = rc.recover_plan(rc.velocity_field(plan), plan.source, target, grid=32, times=7)
+            assert rec.family == "line"
+    forced = rc.recover_plan(rc.velocity_field(THREE), THREE.source, family="graph")
+    assert forced.status == "inconsistent"
+
+
+def test_atoms_of_a_sampled_source_come_from_one_end() -> None:
+    x0, x1 = np.array([-1.0, 0.2, 1.0]), np.array([0.5, -2.0, 1.0])
+    plan = rc.AtomicPlan(x0, x1, [0.5, 0.3, 0.2])
+    # Atoms as narrow as this have the field of the atoms themselves.
+    rec = rc.recover_plan(rc.velocity_field(plan.smoothed(1e-4)), rc.Empirical(x0, plan.weights))
+    assert rec.family == "graph"
+    np.testing.assert_allclose(rec.plan.x1, x1, atol=1e-6)
+    np.testing.assert_allclose(rec.plan.weights, plan.weights)
+
+
+def test_blobs_that_change_places_are_no_map() -> None:
+    # Source and target are one law: the flow ends where it began, and its length is no measure.
+    points = np.array([[-2.0, 0.0], [0.0, 2.0], [2.0, -2.0]])
+    truth = rc.MixturePlan(np.ones(3), points, np.tile(0.12 * np.eye(2), (3, 1, 1)))
+    assert find_graph(rc.velocity_field(truth), truth.source, truth.target, None) is None
+
+
+def test_a_map_with_noise_lands_on_its_target() -> None:
+    def turn(x: Any) -> Any:
+        return 0.5 * x + 1.2 * np.tanh(2 * x**2 - 2)
+
+    source = rc.Normal(0, 1)
+    target = rc.smoothed(turn(source.ppf((np.arange(4000) + 0.5) / 4000)), bandwidth=0.02)
+
+    def field(t: Any, x: Any) -> Any:  # near t = 0 every particle is alone
+        start = x
+        for _ in range(60):
+            start = x - t * (turn(start) - start)
+        return (turn(start) - start) * (1 + 0.05 * np.sin(4 * start))
+
+    found = recover_graph(rc.as_field(field), source, target, noise=0.05).plan
+    assert isinstance(found, rc.AtomicPlan)
+    order = np.argsort(found.x1)
+    levels = np.cumsum(found.weights[order]) - 0.5 * found.weights[order]
+    # Quantiles of the target, by construction; the map itself is closer than its noise, 5%.
+    np.testing.assert_allclose(found.x1[order], target.ppf(levels), atol=1e-9)
+    gap = np.sqrt(found.weights @ (found.x1 - turn(found.x0)) ** 2)
+    raw = np.sqrt(found.weights @ (field(0.0, found.x0) + found.x0 - turn(found.x0)) ** 2)
+    assert gap < raw

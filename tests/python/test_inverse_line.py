@@ -1,4 +1,4 @@
-"""On the line: which family a field belongs to, what fills its gaps, what error bars are worth."""
+"""On the line: what fills the gaps a field leaves, what error bars are worth, what is said."""
 
 from __future__ import annotations
 
@@ -10,45 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recouple as rc
+from line_plans import THREE, rough, total_variation
 from recouple import _core
 from recouple.inverse import graph as graph_module
 from recouple.inverse import line as line_module
-from recouple.inverse import snapshots as snapshots_module
 from recouple.inverse import tracing
-from recouple.inverse.atom import find_lines
 from recouple.inverse.cell import cell_weights
-from recouple.inverse.dual import Options, descend
-from recouple.inverse.graph import find_graph, recover_graph
+from recouple.inverse.dual import Options
 from recouple.inverse.noise import CRUDE, DURATION, LENGTH, WAVES, told_by_ends, unit_shifts
 from recouple.inverse.reference import fit_mixture_to_cdfs, schroedinger
 
-THREE = rc.MixturePlan(
-    [0.3, 0.3, 0.4],
-    [[-1.5, 0.5], [0.3, -1.0], [1.2, 1.4]],
-    [[[0.3, 0.1], [0.1, 0.2]], [[0.2, -0.1], [-0.1, 0.3]], [[0.25, 0.15], [0.15, 0.3]]],
-)
 RIDGES = rc.MixturePlan(
     [0.5, 0.5], [[0, 0], [0, 0]], [[[1, 0.9], [0.9, 1]], [[1, -0.9], [-0.9, 1]]]
 )
-
-
-def total_variation(recovered: rc.GridPlan, truth: rc.MixturePlan) -> float:
-    x, y = np.meshgrid(recovered.x0, recovered.x1, indexing="ij")
-    mass = truth.pdf(x, y)
-    return float(np.abs(recovered.mass - mass / mass.sum()).sum() / 2)
-
-
-def rough(plan: Any, level: float, seed: int) -> Any:
-    """The plan's field with a smooth random relative error."""
-    rng = np.random.default_rng(seed)
-    waves = rng.normal(size=(40, 2)) / np.array([DURATION, LENGTH])
-    phase = rng.uniform(0, 2 * np.pi, 40)
-
-    def field(t: Any, x: Any) -> Any:
-        angle = waves[:, :1] * t + waves[:, 1:] * x + phase[:, None]
-        return plan.velocity(t, x) * (1 + level * np.sqrt(2 / 40) * np.cos(angle).sum(axis=0))
-
-    return rc.as_field(field)
 
 
 def test_the_mixture_behind_a_field_becomes_the_reference() -> None:
@@ -112,66 +86,6 @@ def test_the_schroedinger_reference_has_its_marginals_and_its_correlation() -> N
     np.testing.assert_allclose(mass.sum(axis=0), b / b.sum(), atol=1e-9)  # the last step is exact
     np.testing.assert_allclose(mass.sum(axis=1), a / a.sum(), atol=1e-7)  # Sinkhorn's tolerance
     assert rc.GridPlan(x, x, mass).correlation == pytest.approx(-0.7, abs=1e-5)
-
-
-@pytest.mark.parametrize("decreasing", [False, True])
-@pytest.mark.parametrize("level", [0.0, 0.03])
-def test_a_map_is_recognised_and_read_off_one_end(decreasing: bool, level: float) -> None:
-    # The paths of the decreasing map meet at t = 1 / 1.7, between the steps of the tracing.
-    truth = rc.monotone_plan(rc.Normal(0, 1), rc.Normal(0.3, 0.7), decreasing=decreasing)
-    rec = rc.recover_plan(rough(truth, level, 1), truth.source, truth.target)
-    assert rec.family == "graph"
-    # Rearranged onto the target, a monotone map has no error left.
-    np.testing.assert_allclose(rec.plan.cov, truth.cov, atol=1e-12)
-    assert "function of X0" in rec.reason
-
-
-def test_plans_near_a_map_are_not_called_one() -> None:
-    for rho in (-0.95, 0.95):
-        plan = rc.GaussianPlan(0, 0, 1, rho, 1)
-        for target in (None, plan.target):
-            rec = rc.recover_plan(rc.velocity_field(plan), plan.source, target, grid=32, times=7)
-            assert rec.family == "line"
-    forced = rc.recover_plan(rc.velocity_field(THREE), THREE.source, family="graph")
-    assert forced.status == "inconsistent"
-
-
-def test_atoms_of_a_sampled_source_come_from_one_end() -> None:
-    x0, x1 = np.array([-1.0, 0.2, 1.0]), np.array([0.5, -2.0, 1.0])
-    plan = rc.AtomicPlan(x0, x1, [0.5, 0.3, 0.2])
-    # Atoms as narrow as this have the field of the atoms themselves.
-    rec = rc.recover_plan(rc.velocity_field(plan.smoothed(1e-4)), rc.Empirical(x0, plan.weights))
-    assert rec.family == "graph"
-    np.testing.assert_allclose(rec.plan.x1, x1, atol=1e-6)
-    np.testing.assert_allclose(rec.plan.weights, plan.weights)
-
-
-@pytest.mark.parametrize("equal", [True, False])
-def test_clouds_of_atoms_are_paired_along_lines(equal: bool) -> None:
-    rng = np.random.default_rng(3)
-    n, times = 40, np.linspace(0, 1, 15)
-    x0, x1 = rng.normal(size=(2, n))
-    weights = np.full(n, 1 / n) if equal else rng.dirichlet(np.ones(n))
-    clouds = []
-    for t in times:
-        shuffle = rng.permutation(n)
-        places = (1 - t) * x0 + t * x1 + 1e-3 * rng.normal(size=n)
-        clouds.append(rc.Empirical(places[shuffle], weights[shuffle]))
-    rec = rc.recover_plan_from_snapshots(times, clouds)
-    assert rec.family == "atoms"
-    gap = np.hypot(rec.plan.x0[:, None] - x0, rec.plan.x1[:, None] - x1)
-    right = gap.min(axis=0) < 5e-3  # five standard deviations of a position
-    assert weights[right].sum() >= 0.98
-    assert rec.plan.weights[gap.argmin(axis=0)][right] == pytest.approx(weights[right])
-
-
-def test_independent_samples_are_no_atoms() -> None:
-    rng = np.random.default_rng(0)
-    times = np.linspace(0, 1, 9)
-    clouds = [rc.Empirical(rng.normal(size=60)) for _ in times]
-    assert find_lines(times, clouds) is None
-    with pytest.raises(ValueError, match="these lie on none"):
-        rc.recover_plan_from_snapshots(times, clouds, family="atoms")
 
 
 def test_mixed_moments_come_from_the_path_alone() -> None:
@@ -351,37 +265,6 @@ def test_a_right_mixture_is_corrected_no_further_than_the_noise_asks() -> None:
     assert low < 0.8 < high
 
 
-def test_blobs_that_change_places_are_no_map() -> None:
-    # Source and target are one law: the flow ends where it began, and its length is no measure.
-    points = np.array([[-2.0, 0.0], [0.0, 2.0], [2.0, -2.0]])
-    truth = rc.MixturePlan(np.ones(3), points, np.tile(0.12 * np.eye(2), (3, 1, 1)))
-    assert find_graph(rc.velocity_field(truth), truth.source, truth.target, None) is None
-
-
-def test_a_map_with_noise_lands_on_its_target() -> None:
-    def turn(x: Any) -> Any:
-        return 0.5 * x + 1.2 * np.tanh(2 * x**2 - 2)
-
-    source = rc.Normal(0, 1)
-    target = rc.smoothed(turn(source.ppf((np.arange(4000) + 0.5) / 4000)), bandwidth=0.02)
-
-    def field(t: Any, x: Any) -> Any:  # near t = 0 every particle is alone
-        start = x
-        for _ in range(60):
-            start = x - t * (turn(start) - start)
-        return (turn(start) - start) * (1 + 0.05 * np.sin(4 * start))
-
-    found = recover_graph(rc.as_field(field), source, target, noise=0.05).plan
-    assert isinstance(found, rc.AtomicPlan)
-    order = np.argsort(found.x1)
-    levels = np.cumsum(found.weights[order]) - 0.5 * found.weights[order]
-    # Quantiles of the target, by construction; the map itself is closer than its noise, 5%.
-    np.testing.assert_allclose(found.x1[order], target.ppf(levels), atol=1e-9)
-    gap = np.sqrt(found.weights @ (found.x1 - turn(found.x0)) ** 2)
-    raw = np.sqrt(found.weights @ (field(0.0, found.x0) + found.x0 - turn(found.x0)) ** 2)
-    assert gap < raw
-
-
 def test_ctrl_c_in_the_fit_of_a_mixture_leaves_the_plan_found_so_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -394,35 +277,6 @@ def test_ctrl_c_in_the_fit_of_a_mixture_leaves_the_plan_found_so_far(
     assert rec.verdict == "representative"
     assert total_variation(rec.plan, THREE) < 0.1
     assert rec.settings["reference"] == "product"
-
-
-@pytest.mark.parametrize("call", [1, 2, 3])
-def test_ctrl_c_in_snapshots_is_a_status(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Call 1 starts the mixture, 2 solves from it, 3 asks what the reference's error does.
-    x0, x1 = THREE.sample(4000, 0)
-    times = np.linspace(0, 1, 5)
-    seen = [(1 - t) * x0 + t * x1 for t in times]
-    calls = []
-
-    def counted(*arguments: Any) -> Any:
-        calls.append(arguments)
-        found = descend(*arguments)
-        return (*found[:2], "interrupted", "stopped") if len(calls) == call else found
-
-    monkeypatch.setattr(snapshots_module, "descend", counted)
-    rec = rc.recover_plan_from_snapshots(times, seen, grid=32, reference="mixture")
-    assert rec.status == "interrupted"
-    assert total_variation(rec.plan, THREE) < 0.3
-    assert len(calls) == call
-
-
-def test_two_snapshots_say_nothing_of_the_correlation() -> None:
-    x0, x1 = rc.GaussianPlan(0, 0, 1, 0.8, 1).sample(4000, 0)
-    for times in ([0.0, 1.0], [0.4, 0.6]):
-        seen = [(1 - t) * x0 + t * x1 for t in times]
-        bar = rc.recover_plan_from_snapshots(times, seen, grid=32).error_bars["correlation"]
-        low, high = bar.interval(0.9)
-        assert low < 0.8 < high
 
 
 def test_a_field_off_by_a_factor_is_missed_by_that_much() -> None:
@@ -443,26 +297,6 @@ def test_a_grid_too_coarse_for_the_plan_is_named() -> None:
     assert "use grid=215" in rec.message
 
 
-def test_the_correlation_of_snapshots_scatters_no_more_than_it_must() -> None:
-    plan = rc.GaussianPlan(2, -1, 1, -0.8, 1)
-    times = np.linspace(0, 1, 9)
-    gaps = []
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        clouds = [(1 - t) * a + t * b for t in times for a, b in [plan.sample(500, rng)]]
-        laws = [rc.Empirical(c) for c in clouds]
-        rho, doubt = snapshots_module._correlation(times, laws, np.zeros(len(times)))
-        gaps.append((rho + 0.8) / doubt)
-    # Fisher's information of the variances gives 40 normal scores: their size is 1 +- .11.
-    assert 0.7 < np.sqrt(np.mean(np.square(gaps))) < 1.4
-    # Unweighted squares leave twice the scatter: the bound on the error is half of theirs.
-    basis = np.column_stack([(1 - times) ** 2, 2 * times * (1 - times), times**2])
-    spread = (1 - times) ** 2 + times**2 - 1.6 * times * (1 - times)
-    noise = np.sqrt(2 / 500) * spread
-    naive = np.sqrt(np.sum((np.linalg.pinv(basis)[1] * noise) ** 2))
-    assert doubt < 0.7 * naive
-
-
 @settings(max_examples=4, deadline=None)
 @given(
     gap=st.floats(0.5, 2.0),
@@ -479,65 +313,6 @@ def test_the_round_trip_returns_mixtures(gap: float, rho: float, weight: float, 
     # The wedge fills from the product of the ends: .042 for blobs in opposite corners at N = 48
     # (.021 at 96), and .07 is the documented worst of mixtures under this reference.
     assert total_variation(rec.plan, truth) < 0.07
-
-
-def test_snapshots_see_more_through_a_wider_window() -> None:
-    truth = rc.GaussianPlan(0, 0, 1, 0.8, 1)
-
-    def found(times: Any) -> Any:
-        rng = np.random.default_rng(0)
-        seen = []
-        for t in times:
-            x0, x1 = truth.sample(3000, rng)
-            seen.append((1 - t) * x0 + t * x1)
-        return rc.recover_plan_from_snapshots(times, seen, grid=48, reference="product")
-
-    narrow, wide = found(np.linspace(0, 1, 9)), found(np.linspace(-0.5, 1.5, 9))
-    assert total_variation(wide.plan, truth) < total_variation(narrow.plan, truth)
-    low, high = wide.error_bars["correlation"].interval(0.95)
-    assert low < 0.8 < high
-
-
-def test_a_reference_with_the_right_correlation_steadies_snapshots() -> None:
-    truth = rc.GaussianPlan(0, 0, 1, 0.8, 1)
-    times = np.linspace(0, 1, 9)
-    rng = np.random.default_rng(1)
-    seen = [(1 - t) * x0 + t * x1 for t in times for x0, x1 in [truth.sample(3000, rng)]]
-    tied, free = (
-        rc.recover_plan_from_snapshots(times, seen, grid=48, reference=name)
-        for name in ("schroedinger", "product")
-    )
-    assert total_variation(tied.plan, truth) < 0.5 * total_variation(free.plan, truth)
-    low, high = tied.error_bars["correlation"].interval(0.95)
-    assert low < 0.8 < high
-
-
-def test_few_snapshots_have_wide_error_bars() -> None:
-    # Three interior snapshots of 800 samples say little of a correlation; the bar must say so.
-    inside = 0
-    for seed in range(4):
-        x0, x1 = rc.GaussianPlan(0, 0, 1, 0.6, 1).sample(2400, seed)
-        times = [0.25, 0.5, 0.75]
-        parts = [slice(800 * k, 800 * (k + 1)) for k in range(3)]
-        seen = [(1 - t) * x0[p] + t * x1[p] for t, p in zip(times, parts, strict=True)]
-        bar = rc.recover_plan_from_snapshots(times, seen, grid=48).error_bars["correlation"]
-        low, high = bar.interval(0.9)
-        inside += low < 0.6 < high
-        assert "more the reference's than the data's" in str(bar)
-    assert inside >= 3
-
-
-def test_histograms_do_and_a_displaced_snapshot_is_named() -> None:
-    x0, x1 = THREE.sample(40_000, 0)
-    times = np.linspace(0, 1, 9)
-    seen = [((1 - t) * x0 + t * x1)[k::9] for k, t in enumerate(times)]
-    profiles = [np.histogram(x, 50)[::-1] for x in seen]  # (edges, mass)
-    rec = rc.recover_plan_from_snapshots(times, profiles, grid=48, noise=3e-3)
-    assert rec.plan.correlation == pytest.approx(THREE.correlation, abs=0.06)
-    seen[4] = seen[4] + 0.5
-    rec = rc.recover_plan_from_snapshots(times, seen, grid=48)
-    assert rec.status == "inconsistent"
-    assert "t = 0.5" in rec.message
 
 
 @pytest.mark.parametrize(
@@ -564,28 +339,6 @@ def test_a_target_that_the_flow_does_not_reach_is_inconsistent_and_no_warning() 
 def test_two_numbers_are_not_samples() -> None:
     with pytest.raises(ValueError, match=r"a normal law is Normal\(mean, std\)"):
         rc.recover_plan(rc.velocity_field(THREE), (0.0, 1.0), family="line")
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"reference": "best"}, "reference must be"),
-        ({"noise": -0.1}, "noise must not be negative"),
-        ({"family": "gaussian"}, "family must be"),
-        ({"bootstrap": -1}, "bootstrap must be at least 0"),
-    ],
-)
-def test_bad_options_of_snapshots_are_named(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        rc.recover_plan_from_snapshots([0, 1], [[0.0, 1.0, 2.0], [0.0, 1.0, 3.0]], **options)
-
-
-def test_what_two_snapshots_cannot_see_has_a_wide_bar_even_where_symmetry_hides_it() -> None:
-    # E[X0^2 X1] of the product of the ends is 0, and so is every first-order change of it.
-    rec = rc.recover_plan_from_snapshots([0, 1], [rc.Normal(0, 1), rc.Normal(0, 1)], grid=48)
-    bar = rec.expectation(lambda x, y: (x**2 - 1) * y)
-    assert bar.resolved < 0.1
-    assert bar.error > 1
 
 
 def shifted_and_scaled(plan: Any, shift: tuple[float, float], scale: tuple[float, float]) -> Any:

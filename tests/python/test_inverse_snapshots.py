@@ -1,4 +1,6 @@
-"""Snapshots and atoms: what is not there is not found, what does not fit is named."""
+"""Snapshots and atoms: what is seen, what is not there and not found, what does not fit."""
+
+from __future__ import annotations
 
 import pickle
 import re
@@ -9,7 +11,10 @@ import pytest
 from scipy import interpolate, stats
 
 import recouple as rc
+from line_plans import THREE, total_variation
+from recouple.inverse import snapshots as snapshots_module
 from recouple.inverse.atom import find_lines
+from recouple.inverse.dual import descend
 from recouple.inverse.held_out import replicas_of
 from recouple.inverse.profile import law_of
 from recouple.inverse.spread import contradiction, mixed_moments, paths_of
@@ -369,3 +374,161 @@ def test_moments_of_laws_know_their_errors_and_their_tails() -> None:
     found = mixed_moments(times, laws)
     assert found.value[1, 0] == pytest.approx(heavy.mean(), rel=1e-6)
     assert found.value[1, 1] == pytest.approx(2 * heavy.moment(2), rel=1e-2)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_clouds_of_atoms_are_paired_along_lines(equal: bool) -> None:
+    rng = np.random.default_rng(3)
+    n, times = 40, np.linspace(0, 1, 15)
+    x0, x1 = rng.normal(size=(2, n))
+    weights = np.full(n, 1 / n) if equal else rng.dirichlet(np.ones(n))
+    clouds = []
+    for t in times:
+        shuffle = rng.permutation(n)
+        places = (1 - t) * x0 + t * x1 + 1e-3 * rng.normal(size=n)
+        clouds.append(rc.Empirical(places[shuffle], weights[shuffle]))
+    rec = rc.recover_plan_from_snapshots(times, clouds)
+    assert rec.family == "atoms"
+    gap = np.hypot(rec.plan.x0[:, None] - x0, rec.plan.x1[:, None] - x1)
+    right = gap.min(axis=0) < 5e-3  # five standard deviations of a position
+    assert weights[right].sum() >= 0.98
+    assert rec.plan.weights[gap.argmin(axis=0)][right] == pytest.approx(weights[right])
+
+
+def test_independent_samples_are_no_atoms() -> None:
+    rng = np.random.default_rng(0)
+    times = np.linspace(0, 1, 9)
+    clouds = [rc.Empirical(rng.normal(size=60)) for _ in times]
+    assert find_lines(times, clouds) is None
+    with pytest.raises(ValueError, match="these lie on none"):
+        rc.recover_plan_from_snapshots(times, clouds, family="atoms")
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_ctrl_c_in_snapshots_is_a_status(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Call 1 starts the mixture, 2 solves from it, 3 asks what the reference's error does.
+    x0, x1 = THREE.sample(4000, 0)
+    times = np.linspace(0, 1, 5)
+    seen = [(1 - t) * x0 + t * x1 for t in times]
+    calls = []
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        found = descend(*arguments)
+        return (*found[:2], "interrupted", "stopped") if len(calls) == call else found
+
+    monkeypatch.setattr(snapshots_module, "descend", counted)
+    rec = rc.recover_plan_from_snapshots(times, seen, grid=32, reference="mixture")
+    assert rec.status == "interrupted"
+    assert total_variation(rec.plan, THREE) < 0.3
+    assert len(calls) == call
+
+
+def test_two_snapshots_say_nothing_of_the_correlation() -> None:
+    x0, x1 = rc.GaussianPlan(0, 0, 1, 0.8, 1).sample(4000, 0)
+    for times in ([0.0, 1.0], [0.4, 0.6]):
+        seen = [(1 - t) * x0 + t * x1 for t in times]
+        bar = rc.recover_plan_from_snapshots(times, seen, grid=32).error_bars["correlation"]
+        low, high = bar.interval(0.9)
+        assert low < 0.8 < high
+
+
+def test_the_correlation_of_snapshots_scatters_no_more_than_it_must() -> None:
+    plan = rc.GaussianPlan(2, -1, 1, -0.8, 1)
+    times = np.linspace(0, 1, 9)
+    gaps = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        clouds = [(1 - t) * a + t * b for t in times for a, b in [plan.sample(500, rng)]]
+        laws = [rc.Empirical(c) for c in clouds]
+        rho, doubt = snapshots_module._correlation(times, laws, np.zeros(len(times)))
+        gaps.append((rho + 0.8) / doubt)
+    # Fisher's information of the variances gives 40 normal scores: their size is 1 +- .11.
+    assert 0.7 < np.sqrt(np.mean(np.square(gaps))) < 1.4
+    # Unweighted squares leave twice the scatter: the bound on the error is half of theirs.
+    basis = np.column_stack([(1 - times) ** 2, 2 * times * (1 - times), times**2])
+    spread = (1 - times) ** 2 + times**2 - 1.6 * times * (1 - times)
+    noise = np.sqrt(2 / 500) * spread
+    naive = np.sqrt(np.sum((np.linalg.pinv(basis)[1] * noise) ** 2))
+    assert doubt < 0.7 * naive
+
+
+def test_snapshots_see_more_through_a_wider_window() -> None:
+    truth = rc.GaussianPlan(0, 0, 1, 0.8, 1)
+
+    def found(times: Any) -> Any:
+        rng = np.random.default_rng(0)
+        seen = []
+        for t in times:
+            x0, x1 = truth.sample(3000, rng)
+            seen.append((1 - t) * x0 + t * x1)
+        return rc.recover_plan_from_snapshots(times, seen, grid=48, reference="product")
+
+    narrow, wide = found(np.linspace(0, 1, 9)), found(np.linspace(-0.5, 1.5, 9))
+    assert total_variation(wide.plan, truth) < total_variation(narrow.plan, truth)
+    low, high = wide.error_bars["correlation"].interval(0.95)
+    assert low < 0.8 < high
+
+
+def test_a_reference_with_the_right_correlation_steadies_snapshots() -> None:
+    truth = rc.GaussianPlan(0, 0, 1, 0.8, 1)
+    times = np.linspace(0, 1, 9)
+    rng = np.random.default_rng(1)
+    seen = [(1 - t) * x0 + t * x1 for t in times for x0, x1 in [truth.sample(3000, rng)]]
+    tied, free = (
+        rc.recover_plan_from_snapshots(times, seen, grid=48, reference=name)
+        for name in ("schroedinger", "product")
+    )
+    assert total_variation(tied.plan, truth) < 0.5 * total_variation(free.plan, truth)
+    low, high = tied.error_bars["correlation"].interval(0.95)
+    assert low < 0.8 < high
+
+
+def test_few_snapshots_have_wide_error_bars() -> None:
+    # Three interior snapshots of 800 samples say little of a correlation; the bar must say so.
+    inside = 0
+    for seed in range(4):
+        x0, x1 = rc.GaussianPlan(0, 0, 1, 0.6, 1).sample(2400, seed)
+        times = [0.25, 0.5, 0.75]
+        parts = [slice(800 * k, 800 * (k + 1)) for k in range(3)]
+        seen = [(1 - t) * x0[p] + t * x1[p] for t, p in zip(times, parts, strict=True)]
+        bar = rc.recover_plan_from_snapshots(times, seen, grid=48).error_bars["correlation"]
+        low, high = bar.interval(0.9)
+        inside += low < 0.6 < high
+        assert "more the reference's than the data's" in str(bar)
+    assert inside >= 3
+
+
+def test_histograms_do_and_a_displaced_snapshot_is_named() -> None:
+    x0, x1 = THREE.sample(40_000, 0)
+    times = np.linspace(0, 1, 9)
+    seen = [((1 - t) * x0 + t * x1)[k::9] for k, t in enumerate(times)]
+    profiles = [np.histogram(x, 50)[::-1] for x in seen]  # (edges, mass)
+    rec = rc.recover_plan_from_snapshots(times, profiles, grid=48, noise=3e-3)
+    assert rec.plan.correlation == pytest.approx(THREE.correlation, abs=0.06)
+    seen[4] = seen[4] + 0.5
+    rec = rc.recover_plan_from_snapshots(times, seen, grid=48)
+    assert rec.status == "inconsistent"
+    assert "t = 0.5" in rec.message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"reference": "best"}, "reference must be"),
+        ({"noise": -0.1}, "noise must not be negative"),
+        ({"family": "gaussian"}, "family must be"),
+        ({"bootstrap": -1}, "bootstrap must be at least 0"),
+    ],
+)
+def test_bad_options_of_snapshots_are_named(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        rc.recover_plan_from_snapshots([0, 1], [[0.0, 1.0, 2.0], [0.0, 1.0, 3.0]], **options)
+
+
+def test_what_two_snapshots_cannot_see_has_a_wide_bar_even_where_symmetry_hides_it() -> None:
+    # E[X0^2 X1] of the product of the ends is 0, and so is every first-order change of it.
+    rec = rc.recover_plan_from_snapshots([0, 1], [rc.Normal(0, 1), rc.Normal(0, 1)], grid=48)
+    bar = rec.expectation(lambda x, y: (x**2 - 1) * y)
+    assert bar.resolved < 0.1
+    assert bar.error > 1
